@@ -1,0 +1,1 @@
+"""Recorded episodes on disk, clips of them, and their action statistics."""

@@ -1,0 +1,80 @@
+"""Clips: T frames, K env steps apart, with the action blocks between them."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from lewm.clip import Clip
+from lewm.data.episodes import Episodes
+from lewm.data.normalize import ActionNormalizer, pack_actions
+from lewm.errors import InputError
+
+
+def split_episodes(num_episodes: int, val_fraction: float, seed: int) -> tuple[NDArray, NDArray]:
+    """Indices of training and held-out episodes, sorted; at least one of each."""
+    num_val = min(max(round(val_fraction * num_episodes), 1), num_episodes - 1)
+    if num_val < 1:
+        raise InputError(f"the dataset has {num_episodes} episode; a training and a held-out one need at least 2")
+    order = np.random.default_rng(seed).permutation(num_episodes)
+    return np.sort(order[num_val:]), np.sort(order[:num_val])
+
+
+def training_actions(episodes: Episodes, episode_ids: NDArray) -> NDArray[np.float32]:
+    """(F, a) raw actions of the given episodes, for ActionNormalizer.fit."""
+    starts, lengths = episodes.action_offsets[episode_ids], episodes.lengths[episode_ids]
+    return np.concatenate([episodes.actions[i : i + n] for i, n in zip(starts, lengths, strict=True)])
+
+
+class Clips(Dataset[Clip]):
+    """Every clip of the given episodes, one for each start frame. Reads the K-strided frames only, not the span.
+
+    Args:
+      episodes: the dataset.
+      episode_ids: (E,) the episodes to take clips from; a clip never crosses into the next one.
+      num_frames: T.
+      frameskip: K.
+      normalizer: maps raw actions to the normalized ones of a Clip.
+    """
+
+    def __init__(
+        self, episodes: Episodes, episode_ids: NDArray, num_frames: int, frameskip: int, normalizer: ActionNormalizer
+    ) -> None:
+        self._episodes, self._num_frames, self._frameskip = episodes, num_frames, frameskip
+        self._normalizer = normalizer
+        span = (num_frames - 1) * frameskip
+        lengths = episodes.lengths[episode_ids]
+        counts = np.maximum(lengths - span + 1, 0)  # starts of an episode of L actions: 0 ... L - span
+        if counts.sum() == 0:
+            raise InputError(
+                f"a clip of {num_frames} frames at frameskip={frameskip} spans {span} steps, and the longest episode"
+                f" has {lengths.max()}: lower env.frameskip or training.num_frames"
+            )
+        owner = np.repeat(episode_ids, counts)
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._frame_starts = episodes.frame_offsets[owner] + within
+        self._action_starts = episodes.action_offsets[owner] + within
+
+    def __len__(self) -> int:
+        return len(self._frame_starts)
+
+    def __getitem__(self, index: int) -> Clip:
+        """One clip without the batch axis."""
+        batch = self.__getitems__([index])
+        return Clip(*(tensor[0] for tensor in batch))
+
+    def __getitems__(self, indices: list[int] | NDArray) -> Clip:
+        """A whole batch by one gather from the memory map; torch's DataLoader calls this."""
+        frames = self._frame_starts[indices][:, None] + self._frameskip * np.arange(self._num_frames)
+        steps = self._action_starts[indices][:, None] + np.arange(self._frameskip * (self._num_frames - 1))
+        actions = self._normalizer.normalize(self._episodes.actions[steps])
+        return Clip(
+            pixels=torch.from_numpy(self._episodes.pixels[frames]).movedim(-1, -3),
+            actions=pack_actions(actions, self._frameskip),
+            states=torch.from_numpy(self._episodes.states[frames]),
+        )
+
+
+def as_batch(clip: Clip) -> Clip:
+    """collate_fn for a DataLoader of Clips: __getitems__ has made the batch already."""
+    return clip

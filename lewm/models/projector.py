@@ -1,0 +1,37 @@
+"""Feature vectors to embeddings."""
+
+import torch
+from torch import Tensor, nn
+
+from lewm.distributed import mean_over_ranks, num_ranks
+
+
+class GlobalBatchNorm(nn.BatchNorm1d):
+    """BatchNorm over the samples of all ranks, on CPUs too: n ranks do what one process with the whole batch does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, D) -> (N, D)."""
+        if not self.training or num_ranks() == 1:
+            return super().forward(x)
+        mean = mean_over_ranks(x.mean(0))
+        var = mean_over_ranks((x - mean).square().mean(0))
+        num_samples = len(x) * num_ranks()
+        with torch.no_grad():
+            assert self.running_mean is not None and self.running_var is not None
+            assert self.momentum is not None and self.num_batches_tracked is not None
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_(var.to(self.running_var.dtype) * num_samples / (num_samples - 1), self.momentum)
+            self.num_batches_tracked += 1
+        return (x - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias
+
+
+class MLPProjector(nn.Sequential):
+    """Linear, BatchNorm, GELU, Linear: (N, input_dim) -> (N, output_dim) (LeWM, section 3)."""
+
+    def __init__(self, input_dim: int, output_dim: int, hidden_dim: int) -> None:
+        super().__init__(
+            nn.Linear(input_dim, hidden_dim),
+            GlobalBatchNorm(hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, output_dim),
+        )

@@ -1,0 +1,1 @@
+"""Where model, regularizer and data meet: the objective, the loop, checkpoints."""

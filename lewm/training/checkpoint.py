@@ -1,0 +1,125 @@
+"""Checkpoints: safetensors and JSON in a folder that appears whole or not at all. Loading one runs no code from it."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lewm.config import TrainConfig, from_dict
+from lewm.data.normalize import ActionNormalizer
+from lewm.errors import InputError
+from lewm.models import JEPA
+from lewm.training.build import build_model
+
+FORMAT = "lewm-checkpoint"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that is needed to use the weights.
+
+    Attributes:
+      config: of the run: architecture, context, frameskip, env.
+      normalizer: action statistics of the training split.
+      action_low, action_high: (a,) bounds of the raw actions.
+      dataset_hash: content hash of the data that the model was trained on.
+    """
+
+    config: TrainConfig
+    normalizer: ActionNormalizer
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    dataset_hash: str
+
+    @property
+    def action_dim(self) -> int:
+        """A."""
+        return len(self.action_low) * self.config.env.frameskip
+
+    def build_model(self) -> JEPA:
+        return build_model(self.config.model, self.config.env.frame_size, self.action_dim)
+
+
+def save_checkpoint(
+    folder: Path, recipe: Recipe, step: int, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> Path:
+    """Writes <folder>/step_<step> and, once it is complete, removes the checkpoint before it."""
+    path = folder / f"step_{step:07d}"
+    partial = folder / "partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, partial / "model.safetensors")
+    save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
+    described = {"format": FORMAT, "version": VERSION, "step": step, **asdict(recipe)}
+    (partial / "checkpoint.json").write_text(json.dumps(described, indent=2) + "\n")
+    for file in partial.iterdir():
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)
+    for older in folder.glob("step_*"):
+        if older.name < path.name:
+            shutil.rmtree(older)
+    return path
+
+
+def latest_checkpoint(run_dir: Path) -> Path | None:
+    """The last complete checkpoint of a run folder, or None."""
+    return max((run_dir / "checkpoints").glob("step_*"), default=None)
+
+
+def load_recipe(path: Path) -> tuple[Recipe, int]:
+    """The recipe and the step of a checkpoint folder."""
+    try:
+        described = json.loads((path / "checkpoint.json").read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not a readable checkpoint: {error}") from None
+    if (described.get("format"), described.get("version")) != (FORMAT, VERSION):
+        raise InputError(f"{path} is not a checkpoint of format {FORMAT} version {VERSION}")
+    normalizer = ActionNormalizer(*(tuple(described["normalizer"][key]) for key in ("mean", "std")))
+    recipe = Recipe(
+        config=from_dict(described["config"], TrainConfig),
+        normalizer=normalizer,
+        action_low=tuple(described["action_low"]),
+        action_high=tuple(described["action_high"]),
+        dataset_hash=described["dataset_hash"],
+    )
+    return recipe, described["step"]
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Fills `model` from a checkpoint folder."""
+    try:
+        model.load_state_dict(_read(path / "model.safetensors"))
+    except RuntimeError as error:
+        raise InputError(f"the weights in {path} do not fit the model: {str(error).splitlines()[0]}") from None
+
+
+def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Fills `optimizer` from a checkpoint folder."""
+    tensors = _read(path / "optimizer.safetensors")
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    return {f"{index}.{key}": value.contiguous() for index, entry in state.items() for key, value in entry.items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is missing or damaged: {error}") from None

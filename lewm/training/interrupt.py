@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM as a wish that the training loop grants between two steps."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+import torch
+import torch.distributed as dist
+
+from lewm.distributed import num_ranks
+
+
+class Interrupt:
+    """Remembers a first SIGINT or SIGTERM; a second one acts at once, as without this class."""
+
+    def __init__(self) -> None:
+        self._wanted = False
+
+    def __enter__(self) -> Self:
+        self._previous = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self._wanted = True
+        signal.signal(number, self._previous[number])
+
+    def wanted(self, device: torch.device) -> bool:
+        """Whether any rank was interrupted; every rank gets the same answer."""
+        if num_ranks() == 1:
+            return self._wanted
+        flag = torch.tensor(float(self._wanted), device=device)
+        dist.all_reduce(flag)
+        return bool(flag > 0)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,203 @@
+"""The training loop."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import torch
+from accelerate import Accelerator
+from rich.progress import Progress
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lewm.clip import Clip
+from lewm.config import TrainConfig
+from lewm.data.clips import Clips, as_batch
+from lewm.data.sampler import StepSampler
+from lewm.models import JEPA
+from lewm.regularizers.gaussianity import spread
+from lewm.seeding import derive_seed
+from lewm.tracking import Tracker
+from lewm.training.checkpoint import Recipe, load_optimizer, load_weights, save_checkpoint
+from lewm.training.interrupt import Interrupt
+from lewm.training.objective import Loss, Objective
+
+Validate = Callable[[JEPA], dict[str, float]]
+
+
+class Trainer:
+    """Trains an objective on clips. What a step does is a function of (seed, step): a resumed run is the same run.
+
+    Args:
+      config: of the run.
+      recipe: kept in every checkpoint.
+      accelerator: device, precision and ranks.
+      objective: on the CPU, with initial weights.
+      clips: the training split.
+      validate: numbers to log about the model in eval mode, called on the main process.
+      progress: draws the bar.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        objective: Objective,
+        clips: Clips,
+        validate: Validate,
+        progress: Progress,
+    ) -> None:
+        self.config, self.recipe, self.accelerator = config, recipe, accelerator
+        self.clips, self.validate, self.progress = clips, validate, progress
+        self.model = objective.model
+        optimizer = torch.optim.AdamW(
+            [parameter for parameter in objective.parameters() if parameter.requires_grad],
+            lr=config.training.learning_rate,
+            weight_decay=config.training.weight_decay,
+        )
+        self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
+
+    def fit(self, checkpoint: Path | None, start: int) -> bool:
+        """Trains from step `start`, of `checkpoint` if given, to the end.
+
+        Returns:
+          False if it was interrupted; a checkpoint was written then, too.
+        """
+        if checkpoint is not None:
+            load_weights(checkpoint, self.model)
+            load_optimizer(checkpoint, self.optimizer.optimizer)
+        if not self.accelerator.is_main_process:
+            return self._loop(start, None)
+        with Tracker(self.config.run_dir, start) as tracker:
+            return self._loop(start, tracker)
+
+    def _loop(self, start: int, tracker: Tracker | None) -> bool:
+        training = self.config.training
+        bar = self.progress.add_task("training", total=training.num_steps, completed=start, unit="steps")
+        meter = _RateMeter(training.batch_size * training.num_frames)
+        with Interrupt() as interrupt:
+            for step, clip in enumerate(self._batches(start), start):
+                self.objective.train()
+                loss, z, grad_norm = self._step(step, clip)
+                meter.tick()
+                self.progress.update(bar, advance=1, visible=tracker is not None)
+                if (step + 1) % training.log_every == 0:
+                    self._log(tracker, step, loss, z, grad_norm, meter)
+                if (step + 1) % training.validate_every == 0 or step + 1 == training.num_steps:
+                    self._validate(tracker, step)
+                    meter.restart()
+                stop = interrupt.wanted(self.accelerator.device)
+                if stop or (step + 1) % training.checkpoint_every == 0 or step + 1 == training.num_steps:
+                    self._save(step + 1)
+                if stop:
+                    return step + 1 == training.num_steps
+        return True
+
+    def _batches(self, start: int) -> DataLoader[Clip]:
+        training, accelerator = self.config.training, self.accelerator
+        sampler = StepSampler(
+            len(self.clips),
+            training.batch_size,
+            start=start,
+            num_steps=training.num_steps,
+            seed=self.config.seed,
+            rank=accelerator.process_index,
+            num_ranks=accelerator.num_processes,
+        )
+        return DataLoader(
+            self.clips,
+            batch_sampler=sampler,
+            collate_fn=as_batch,
+            num_workers=self.config.data.num_workers,
+            pin_memory=accelerator.device.type == "cuda",
+            generator=torch.Generator(),  # otherwise making the iterator draws from the global generator
+        )
+
+    def _step(self, step: int, clip: Clip) -> tuple[Loss, Tensor, Tensor]:
+        config, accelerator = self.config, self.accelerator
+        torch.manual_seed(derive_seed(config.seed, step, accelerator.process_index))  # dropout
+        generator = torch.Generator(accelerator.device).manual_seed(
+            derive_seed(config.seed, step)
+        )  # equal on all ranks
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, config.training.num_steps, config.training.warmup_fraction)
+            group["lr"] *= config.training.learning_rate
+        clip = Clip(*(tensor.to(accelerator.device, non_blocking=True) for tensor in clip))
+        loss, z = self.objective(clip, generator)
+        accelerator.backward(loss.total)
+        grad_norm = accelerator.clip_grad_norm_(self.objective.parameters(), config.training.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss, z, cast(Tensor, grad_norm)
+
+    def _log(
+        self, tracker: Tracker | None, step: int, loss: Loss, z: Tensor, grad_norm: Tensor, meter: "_RateMeter"
+    ) -> None:
+        total, prediction, regularizer = self.accelerator.reduce(torch.stack(loss).detach(), "mean").tolist()
+        if not math.isfinite(total):
+            raise FloatingPointError(f"the loss is {total} at step {step}: lower training.learning_rate")
+        if tracker is None:
+            return
+        values = {
+            "loss/total": total,
+            "loss/prediction": prediction,
+            "loss/regularizer": regularizer,
+            "regularizer/statistic": regularizer * self.config.training.batch_size,
+            "train/prediction_over_copy_last": prediction / copy_last_loss(z),
+            **{f"train/{name}": value for name, value in spread(z.flatten(0, 1)).items()},
+            "train/grad_norm": float(grad_norm),
+            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
+            "speed/frames_per_second": meter.rate(),
+        }
+        tracker.log(step, values)
+
+    def _validate(self, tracker: Tracker | None, step: int) -> None:
+        if tracker is not None:
+            self.model.eval()
+            values = self.validate(self.model)
+            tracker.log(step, values)
+            self.progress.console.print(
+                f"step {step + 1}: " + ", ".join(f"{tag.split('/')[-1]} {value:.3f}" for tag, value in values.items())
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _save(self, step: int) -> None:
+        if self.accelerator.is_main_process:
+            folder = self.config.run_dir / "checkpoints"
+            save_checkpoint(folder, self.recipe, step, self.model, self.optimizer.optimizer)
+        self.accelerator.wait_for_everyone()
+
+
+def learning_rate(step: int, num_steps: int, warmup_fraction: float) -> float:
+    """Factor of the peak rate: linear warmup, then cosine to 0."""
+    warmup = round(warmup_fraction * num_steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(num_steps - warmup, 1)))
+
+
+def copy_last_loss(z: Tensor) -> float:
+    """(B, T, D) -> the prediction loss of a model that always predicts no change; tiny when embeddings collapse."""
+    return max((z[:, 1:] - z[:, :-1]).square().mean().item(), 1e-12)
+
+
+class _RateMeter:
+    """Frames per second since the last reading."""
+
+    def __init__(self, frames_per_step: int) -> None:
+        self._frames_per_step = frames_per_step
+        self.restart()
+
+    def restart(self) -> None:
+        self._since, self._num_steps = time.perf_counter(), 0
+
+    def tick(self) -> None:
+        self._num_steps += 1
+
+    def rate(self) -> float:
+        rate = self._num_steps * self._frames_per_step / max(time.perf_counter() - self._since, 1e-9)
+        self.restart()
+        return rate

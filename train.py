@@ -1,0 +1,115 @@
+"""Trains a JEPA world model and evaluates it by planning: `accelerate launch train.py env=two_room seed=0`.
+
+Collects the data if it is absent, trains, plans on held-out start/goal pairs, and leaves everything in the run folder.
+`--help` lists the groups of configs/; any key can be given: `train.py training.num_steps=500`.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from rich.console import Console
+
+from envs.experts import EXPERTS
+from lewm.config import TrainConfig, build, check_resumed, program, save
+from lewm.data.clips import Clips, split_episodes, training_actions
+from lewm.data.collection import collect
+from lewm.data.episodes import Episodes
+from lewm.data.normalize import ActionNormalizer
+from lewm.errors import InputError
+from lewm.evaluation.control import MPCPolicy
+from lewm.evaluation.evaluate import evaluate, print_results
+from lewm.evaluation.probing import Validation
+from lewm.tracking import describe_process, progress_bar
+from lewm.training.build import build_mpc, build_regularizer
+from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe
+from lewm.training.objective import Objective
+from lewm.training.trainer import Trainer
+
+
+@program("train", TrainConfig)
+def main(config: TrainConfig) -> None:
+    accelerator = start_accelerator(config)
+    console = Console(quiet=not accelerator.is_main_process)
+    checkpoint = open_run_folder(config, accelerator)
+    with progress_bar(console) as progress:
+        if accelerator.is_main_process and not Path(config.data.path).exists():
+            expert = build(EXPERTS, config.env.collection.expert, "expert")
+            collect(config.data.path, config.env, expert, progress)
+        accelerator.wait_for_everyone()
+        data = Episodes(config.data.path)
+        data.check_fits(config.env.id, config.env.frame_size)
+
+        train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
+        normalizer = ActionNormalizer.fit(training_actions(data, train_ids))
+        recipe = Recipe(
+            config, normalizer, tuple(data.metadata.action_low), tuple(data.metadata.action_high), data.content_hash
+        )
+        clips, held_out_clips = (
+            Clips(data, ids, config.training.num_frames, config.env.frameskip, normalizer)
+            for ids in (train_ids, held_out)
+        )
+        validation = Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=512, seed=0)
+
+        torch.manual_seed(config.seed)
+        model = recipe.build_model()
+        objective = Objective(model, build_regularizer(config.regularizer), config.objective.regularizer_weight)
+        trainer = Trainer(config, recipe, accelerator, objective, clips, validation, progress)
+        start = load_recipe(checkpoint)[1] if checkpoint else 0
+        if not trainer.fit(checkpoint, start):
+            console.print(f"interrupted; a checkpoint is written. Go on with resume=true name={config.name}")
+            raise SystemExit(130)
+        if not accelerator.is_main_process:
+            return
+
+        model.eval()
+        low, high = normalizer.block_bounds(recipe.action_low, recipe.action_high, config.env.frameskip)
+        device = str(accelerator.device)
+        mpc = build_mpc(model, config.planner, config.planning, low.to(device), high.to(device), config.seed)
+        policy = MPCPolicy(
+            mpc, normalizer, config.env.frameskip, len(recipe.action_low), config.planning.num_executed, device
+        )
+        identity = {"run": config.name, "step": config.training.num_steps, "device": device, **describe_process()}
+        results = evaluate(
+            policy, data, held_out, config.env, config.evaluation, config.run_dir, identity, validation(model), progress
+        )
+    print_results(results, config.run_dir, console)
+
+
+def start_accelerator(config: TrainConfig) -> Accelerator:
+    """Device, precision and ranks. A GPU trains in bfloat16 unless told otherwise, a CPU in float32."""
+    precisions = {"auto": "bf16" if torch.cuda.is_available() and config.device != "cpu" else "no"}
+    precisions |= {"float32": "no", "bfloat16": "bf16"}
+    if config.training.precision not in precisions:
+        raise InputError(f"training.precision={config.training.precision!r}; there are {', '.join(precisions)}")
+    if config.device not in ("auto", "cpu", "cuda") or (config.device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"device={config.device!r}: give auto or cpu, or cuda where torch sees a GPU")
+    return Accelerator(
+        cpu=config.device == "cpu" or not torch.cuda.is_available(),
+        mixed_precision=precisions[config.training.precision],
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+
+
+def open_run_folder(config: TrainConfig, accelerator: Accelerator) -> Path | None:
+    """Makes the run folder, or finds the checkpoint to go on from. Refuses to write over a run."""
+    saved = config.run_dir / "config.yaml"
+    existed = saved.exists()
+    accelerator.wait_for_everyone()
+    if existed and not config.resume:
+        raise InputError(f"{config.run_dir} holds a run already: give resume=true to go on with it, or another name=")
+    if config.resume and not existed:
+        raise InputError(f"resume=true, but {config.run_dir} holds no run: check name={config.name}, or leave it out")
+    if config.resume:
+        check_resumed(saved, config)
+        return latest_checkpoint(config.run_dir)
+    if accelerator.is_main_process:
+        config.run_dir.mkdir(parents=True, exist_ok=True)
+        (config.run_dir / "process.json").write_text(json.dumps(describe_process(), indent=2) + "\n")
+        save(config, saved)
+    return None
+
+
+if __name__ == "__main__":
+    main()
