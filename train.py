@@ -54,6 +54,7 @@ def main(config: TrainConfig) -> None:
 
         torch.manual_seed(config.seed)
         model = recipe.build_model()
+        model.fit_normalization(validation.fit.pixels)
         objective = Objective(model, build_regularizer(config.regularizer), config.objective.regularizer_weight)
         trainer = Trainer(config, recipe, accelerator, objective, clips, validation, progress)
         start = load_recipe(checkpoint)[1] if checkpoint else 0

@@ -105,10 +105,11 @@ def move(position: State, action: ArrayLike) -> State:
 
 def is_free(position: State) -> NDArray[np.bool_]:
     """(N, 2) centres -> (N,) whether a disc may be there."""
-    in_box = ((position[:, None] > _BOXES[:, 0]) & (position[:, None] < _BOXES[:, 1])).all(2).any(1)
-    in_corner = (np.linalg.norm(position[:, None] - _CORNERS, axis=2) < RADIUS).any(1)
-    in_arena = ((position >= LOW) & (position <= HIGH)).all(1)
-    return in_arena & ~in_box & ~in_corner
+    in_box = np.any(np.all((position[:, None] > _BOXES[:, 0]) & (position[:, None] < _BOXES[:, 1]), axis=2), axis=1)
+    in_corner = np.any(np.linalg.norm(position[:, None] - _CORNERS, axis=2) < RADIUS, axis=1)
+    in_arena = np.all((position >= LOW) & (position <= HIGH), axis=1)
+    free: NDArray[np.bool_] = in_arena & ~in_box & ~in_corner
+    return free
 
 
 def sample_free(num: int, rng: np.random.Generator) -> State:
@@ -154,7 +155,8 @@ def is_success(state: State, goal_state: State) -> NDArray[np.bool_]:
     return np.linalg.norm(state - goal_state, axis=-1) < SUCCESS_DISTANCE
 
 
-def _spaces(frame_size: int) -> tuple[gym.spaces.Dict, gym.spaces.Box]:
+def _spaces(frame_size: int) -> tuple[Any, Any]:
+    """Observation and action space of one disc."""
     if not 48 <= frame_size <= 512:
         raise ValueError(f"frame_size is {frame_size}; TwoRoom draws frames of 48 to 512 pixels")
     pixels = gym.spaces.Box(0, 255, (frame_size, frame_size, 3), np.uint8)
@@ -185,7 +187,7 @@ class TwoRoom(GoalEnv):
     def is_success(self, state: State, goal_state: State) -> bool:
         return bool(is_success(state, goal_state))
 
-    def render(self) -> Pixels:  # type: ignore[override]
+    def render(self) -> Pixels:
         return draw(self._position, self.frame_size)[0]
 
     def _observe(self) -> Observation:

@@ -141,13 +141,13 @@ class PlanConfig:
 Schema = TypeVar("Schema")
 
 
-def from_dict(values: dict[str, Any], schema: type[Schema], prefix: str = "") -> Schema:
+def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
     """Nested values as an instance of `schema`. InputError: a key is unknown, missing or of a wrong type."""
     types = get_type_hints(schema)
     for key in values:
         if key not in types:
             raise InputError(f"unknown key {prefix + str(key)!r} in the configuration{_suggestion(str(key), types)}")
-    arguments = {}
+    arguments: dict[str, Any] = {}
     for key, kind in types.items():
         if key not in values:
             raise InputError(f"the configuration lacks {prefix + key!r}")
@@ -177,7 +177,7 @@ def save(config: Any, path: Path) -> None:
 
 def check_resumed(path: Path, config: TrainConfig) -> None:
     """Refuses to go on with a run under other settings than it was begun with; training never sees the free ones."""
-    begun, now = (_flat(OmegaConf.create(values)) for values in (OmegaConf.load(path), asdict(config)))
+    begun, now = _flat(OmegaConf.to_container(OmegaConf.load(path))), _flat(asdict(config))
     free = ("resume", "device", "data.num_workers", "planner", "planning", "evaluation")
     for key in sorted(begun.keys() | now.keys()):
         if begun.get(key) != now.get(key) and not key.startswith(free):
@@ -225,7 +225,7 @@ def _load(config: DictConfig, schema: type[Schema]) -> Schema:
         raise InputError(f"give a value for {error.full_key}=") from None
     except OmegaConfBaseException as error:
         raise InputError(f"configuration: {str(error).splitlines()[0]}") from None
-    return from_dict(cast(dict[str, Any], values), schema)
+    return cast(Schema, from_dict(cast(dict[str, Any], values), schema))
 
 
 def _check_overrides(config_name: str, arguments: list[str]) -> None:
@@ -242,25 +242,25 @@ def _check_overrides(config_name: str, arguments: list[str]) -> None:
     for override in parsed:
         if override.key_or_group not in groups or override.is_delete():
             continue
-        values = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
-        for value in values:
-            if str(value) not in groups[override.key_or_group]:
+        values = override.sweep_iterator() if override.is_sweep_override() else iter([override.value()])
+        for choice in map(str, values):
+            if choice not in groups[override.key_or_group]:
                 known = groups[override.key_or_group]
-                raise InputError(f"no {override.key_or_group} {str(value)!r}{_suggestion(str(value), known)}")
-        choices.append(f"{override.key_or_group}={value}")
+                raise InputError(f"no {override.key_or_group} {choice!r}{_suggestion(choice, known)}")
+        choices.append(f"{override.key_or_group}={choice}")
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        keys = _flat(hydra.compose(config_name, choices))
+        keys = _flat(OmegaConf.to_container(hydra.compose(config_name, choices), resolve=False))
     for override in parsed:
         key = override.key_or_group
         if not (override.is_add() or key in groups or key in keys or key.startswith("hydra")):
             raise InputError(f"unknown key {key!r}{_suggestion(key, [*keys, *groups])}")
 
 
-def _flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
-    """Every key of a configuration, dotted, with its value; groups of keys are there too, with None."""
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of a nested dict, dotted, with its value; groups of keys are there too, with None."""
     flat: dict[str, Any] = {}
-    for key, value in config.items():
-        is_group = isinstance(value, DictConfig)
+    for key, value in values.items():
+        is_group = isinstance(value, dict)
         flat[f"{prefix}{key}"] = None if is_group else value
         if is_group:
             flat |= _flat(value, f"{prefix}{key}.")

@@ -125,8 +125,9 @@ class _Column:
             self._write_header()
         assert (rows.shape[1:], rows.dtype) == (self._shape, self._dtype)
         self._rows += len(rows)
-        self.digest.update(rows)
-        self._file.write(memoryview(rows).cast("B"))
+        data = rows.data.cast("B")
+        self.digest.update(data)
+        self._file.write(data)
 
     def _write_header(self) -> None:
         header = {

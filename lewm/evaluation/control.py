@@ -92,7 +92,7 @@ def play(arena: Arena, policy: Policy, pairs: Pairs, budget: int, on_step: Calla
         if len(states) <= budget:
             policy.observe(arena.render(), actions)
     success = np.stack([arena.is_success(state, pairs.goal_states) for state in states], axis=1)
-    return Outcome(success.any(1), success[:, -1], success[:, 0], np.stack(states, axis=1), pairs.goal_states)
+    return Outcome(np.any(success, axis=1), success[:, -1], success[:, 0], np.stack(states, axis=1), pairs.goal_states)
 
 
 @dataclass

@@ -5,12 +5,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lewm.models.vit import ViTEncoder
+
 
 class JEPA(nn.Module):
     """An encoder of frames and a predictor of the next embedding.
 
     Args:
-      encoder: (N, C, h, w) uint8 -> (N, encoder width).
+      encoder: (N, C, h, w) uint8 -> (N, encoder width); fit_normalization(pixels) may be called before training.
       projector: (N, encoder width) -> (N, D).
       action_encoder: (B, T, A) -> (B, T, predictor width).
       predictor: (B, T, D), (B, T, predictor width) -> (B, T, predictor width), causal.
@@ -32,6 +34,10 @@ class JEPA(nn.Module):
         self.encoder, self.projector = encoder, projector
         self.action_encoder, self.predictor, self.predictor_projector = action_encoder, predictor, predictor_projector
         self.context = context
+
+    def fit_normalization(self, pixels: Tensor) -> None:
+        """Fits what the encoder subtracts and divides by to (B, T, C, h, w) uint8 frames of the training split."""
+        cast(ViTEncoder, self.encoder).fit_normalization(pixels.flatten(0, 1))
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, T, C, h, w) uint8 frames -> (B, T, D) embeddings."""

@@ -19,6 +19,8 @@ class ViTEncoder(nn.Module):
       image_size: height and width of the frames, a multiple of patch_size.
       patch_size, width, depth, num_heads: as in every ViT.
       pooling: "cls", the row of a class token (LeWM), or "mean", the mean over the patches.
+      normalization: "imagenet" (LeWM), or "dataset": the mean frame of the data is subtracted. Then a patch with nothing
+        new in it is zero, and a small model finds what moves an order of magnitude sooner.
       positions: "learned" from a random start (LeWM), or fixed 2-D "sincos", which small models need: from random
         positions a short training can lose one image axis altogether.
 
@@ -37,16 +39,23 @@ class ViTEncoder(nn.Module):
         depth: int,
         num_heads: int,
         pooling: Literal["cls", "mean"],
+        normalization: Literal["imagenet", "dataset"],
         positions: Literal["learned", "sincos"],
     ) -> None:
         super().__init__()
         if image_size % patch_size:
             raise ValueError(f"patch_size={patch_size} does not divide the frame size {image_size}")
-        if pooling not in ("cls", "mean") or positions not in ("learned", "sincos"):
-            raise ValueError(f"pooling is cls or mean, positions learned or sincos; got {pooling!r}, {positions!r}")
-        self.output_dim = width
-        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+        for value, known in (
+            (pooling, ("cls", "mean")),
+            (normalization, ("imagenet", "dataset")),
+            (positions, ("learned", "sincos")),
+        ):
+            if value not in known:
+                raise ValueError(f"{value!r} is none of {', '.join(known)}")
+        self.output_dim, self.normalization = width, normalization
+        mean, std = (255 * torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+        self.register_buffer("mean", mean.expand(-1, image_size, image_size).clone())
+        self.register_buffer("std", std.clone())
         self.vit = VisionTransformer(
             img_size=image_size,
             patch_size=patch_size,
@@ -62,9 +71,16 @@ class ViTEncoder(nn.Module):
         if positions == "sincos":
             grid = image_size // patch_size
             table = build_sincos2d_pos_embed([grid, grid], dim=width)[None]
-            with torch.no_grad():
-                self.vit.pos_embed.zero_()[:, -grid * grid :] = table
-            self.vit.pos_embed.requires_grad_(False)
+            positions_with_class = torch.cat([table.new_zeros(1, self.vit.num_prefix_tokens, width), table], dim=1)
+            self.vit.pos_embed = nn.Parameter(positions_with_class, requires_grad=False)
+
+    @torch.no_grad()
+    def fit_normalization(self, pixels: Tensor) -> None:
+        """Takes mean frame and spread from (N, C, h, w) uint8 frames of the training split, if it is to."""
+        if self.normalization == "dataset":
+            frames = pixels.float()
+            self.mean.copy_(frames.mean(0))
+            self.std.copy_((frames - self.mean).square().mean((0, 2, 3), keepdim=True)[0].sqrt().clamp(min=1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, C, h, w) uint8 -> (N, width)."""

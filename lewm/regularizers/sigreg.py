@@ -7,14 +7,16 @@ from torch import Tensor, nn
 
 from lewm.distributed import mean_over_ranks
 
-_CHUNK = 64  # directions at a time: the working set stays in the cache
+_CHUNK = 2**16
+"""Projections that are worked on at once: few enough for the cache, enough to outweigh the call of a kernel."""
 
 
 class _CharacteristicFunction(torch.autograd.Function):
-    """(N, M) projections -> (knots, 2, M), the mean over N of cos(t x) and sin(t x) at t = 0, spacing, 2 spacing, ...
+    """(N, M) projections x -> (knots, 2, M), the means over N of cos(k spacing x) and sin(k spacing x), k = 0, 1, ...
 
-    The knots are equally spaced, so each is a rotation away from the one before: cos and sin are evaluated once, and
-    the backward pass needs nothing but the projections.
+    The knots are equally spaced, so each follows from the two before it by Chebyshev's recurrence,
+    f(k+1) = 2 cos(spacing x) f(k) - f(k-1): one cos and one sin are evaluated, and the backward pass, Clenshaw's sum
+    over the same recurrence, needs nothing but the projections.
     """
 
     @staticmethod
@@ -23,37 +25,39 @@ class _CharacteristicFunction(torch.autograd.Function):
         ctx.spacing = spacing
         out = x.new_empty(num_knots, 2, x.shape[1])
         out[0, 0], out[0, 1] = 1.0, 0.0
-        for start in range(0, x.shape[1], _CHUNK):
-            columns = slice(start, start + _CHUNK)
-            cos_1, sin_1 = _cos_sin(spacing * x[:, columns])
-            cos_k, sin_k = cos_1, sin_1
+        for columns in _chunks(x):
+            angle = spacing * x[:, columns]
+            cos, sin = angle.cos(), angle.sin()
+            double_cos = 2 * cos
+            cos_before, sin_before = torch.ones_like(cos), torch.zeros_like(sin)
             for k in range(1, num_knots):
-                out[k, 0, columns], out[k, 1, columns] = cos_k.mean(0), sin_k.mean(0)
-                cos_k, sin_k = cos_k * cos_1 - sin_k * sin_1, sin_k * cos_1 + cos_k * sin_1
+                out[k, 0, columns], out[k, 1, columns] = cos.mean(0), sin.mean(0)
+                cos_before, cos = cos, cos_before.neg_().addcmul_(double_cos, cos)
+                sin_before, sin = sin, sin_before.neg_().addcmul_(double_cos, sin)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        grad_out = grad_outputs[0] / len(x)
-        knots = ctx.spacing * torch.arange(len(grad_out), device=x.device, dtype=x.dtype)
-        weights = grad_out * knots[:, None, None]
+        knots = ctx.spacing * torch.arange(len(grad_outputs[0]), device=x.device, dtype=x.dtype)
+        # d cos(t x) / dx = -t sin(t x) and d sin(t x) / dx = t cos(t x)
+        for_sin, for_cos = (grad_outputs[0] * knots[:, None, None] / len(x)).unbind(1)
         grad = torch.empty_like(x)
-        for start in range(0, x.shape[1], _CHUNK):
-            columns = slice(start, start + _CHUNK)
-            cos_1, sin_1 = _cos_sin(ctx.spacing * x[:, columns])
-            # Horner's rule for sum_k w_k (cos, sin)(k theta), from the highest knot down.
-            real, imaginary = torch.zeros_like(cos_1), torch.zeros_like(cos_1)
-            for cos_weight, sin_weight in weights[1:, :, columns].flip(0):
-                # d cos(t x) / dx = -t sin(t x), d sin(t x) / dx = t cos(t x): the real part of (w_s + i w_c) e^(i t x)
-                real, imaginary = real + sin_weight, imaginary + cos_weight
-                real, imaginary = real * cos_1 - imaginary * sin_1, real * sin_1 + imaginary * cos_1
-            grad[:, columns] = real
+        for columns in _chunks(x):
+            angle = ctx.spacing * x[:, columns]
+            cos, sin = angle.cos(), angle.sin()
+            double_cos = 2 * cos
+            a, a_after, b, b_after = (torch.zeros_like(angle) for _ in range(4))
+            for k in range(len(knots) - 1, 0, -1):
+                a_after, a = a, a_after.neg_().addcmul_(double_cos, a).add_(for_cos[k, columns])
+                b_after, b = b, b_after.neg_().addcmul_(double_cos, b).add_(for_sin[k, columns])
+            grad[:, columns] = a * cos - a_after - b * sin
         return grad, None, None
 
 
-def _cos_sin(angle: Tensor) -> tuple[Tensor, Tensor]:
-    return angle.cos(), angle.sin()
+def _chunks(x: Tensor) -> list[slice]:
+    width = max(_CHUNK // len(x), 1)
+    return [slice(start, start + width) for start in range(0, x.shape[1], width)]
 
 
 class SIGReg(nn.Module):

@@ -20,9 +20,9 @@ class Interrupt:
         self._previous = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
-    def _remember(self, number: int, frame: FrameType | None) -> None:
+    def _remember(self, number: int, _: FrameType | None) -> None:
         self._wanted = True
-        signal.signal(number, self._previous[number])
+        signal.signal(number, self._previous[signal.Signals(number)])
 
     def wanted(self, device: torch.device) -> bool:
         """Whether any rank was interrupted; every rank gets the same answer."""
