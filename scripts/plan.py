@@ -1,4 +1,4 @@
-"""Evaluates a trained run by planning: `python scripts/plan.py run=runs/my_run planner=cem_paper evaluation.offset=50`."""
+"""Evaluates a trained run by planning: `python scripts/plan.py run=runs/my_run planner=cem_paper seed=1`."""
 
 from pathlib import Path
 

@@ -19,8 +19,8 @@ class ViTEncoder(nn.Module):
       image_size: height and width of the frames, a multiple of patch_size.
       patch_size, width, depth, num_heads: as in every ViT.
       pooling: "cls", the row of a class token (LeWM), or "mean", the mean over the patches.
-      normalization: "imagenet" (LeWM), or "dataset": the mean frame of the data is subtracted. Then a patch with nothing
-        new in it is zero, and a small model finds what moves an order of magnitude sooner.
+      normalization: "imagenet" (LeWM), or "dataset": the mean frame of the data is subtracted. Where nothing is new, a
+        patch is zero, and a small model finds what moves an order of magnitude sooner.
       positions: "learned" from a random start (LeWM), or fixed 2-D "sincos", which small models need: from random
         positions a short training can lose one image axis altogether.
 
