@@ -127,7 +127,11 @@ class _Column:
         self._rows += len(rows)
         data = rows.data.cast("B")
         self.digest.update(data)
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            error.filename = self._file.name  # the one thing that Python leaves out of "No space left on device"
+            raise
 
     def _write_header(self) -> None:
         header = {

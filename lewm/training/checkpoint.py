@@ -56,8 +56,14 @@ def save_checkpoint(
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, partial / "model.safetensors")
-    save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    try:
+        save_file(weights, partial / "model.safetensors")
+        save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
+    except SafetensorError as error:  # of a full disk, say
+        raise InputError(
+            f"cannot write the checkpoint {partial} ({error}): the one before it is kept; make room, then resume=true"
+        ) from error
     described = {"format": FORMAT, "version": VERSION, "step": step, **asdict(recipe)}
     (partial / "checkpoint.json").write_text(json.dumps(described, indent=2) + "\n")
     for file in partial.iterdir():
