@@ -1,6 +1,7 @@
 """Records episodes of a scripted policy in a Gymnasium vector environment."""
 
 import platform
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -87,6 +88,7 @@ def collect(path: str | Path, env_config: EnvConfig, policy: Policy, progress: P
         },
     )
     bar = progress.add_task("collecting", total=config.num_episodes, unit="episodes")
+    begin, num_frames = time.perf_counter(), 0
 
     def write(episodes: list[Episode]) -> None:
         for episode in episodes:
@@ -99,8 +101,11 @@ def collect(path: str | Path, env_config: EnvConfig, policy: Policy, progress: P
         for start in range(0, config.num_episodes, env.num_envs):
             episodes = record(env, policy, config.max_steps, (config.seed, start))
             chunk = list(islice(episodes, config.num_episodes - start))
+            num_frames += sum(len(episode.pixels) for episode in chunk)
             if pending:
                 pending.result()
             pending = thread.submit(write, chunk)
         if pending:
             pending.result()
+    rate = num_frames / (time.perf_counter() - begin)
+    progress.console.print(f"collected {num_frames:,} frames at {rate:,.0f} frames/s: {path}")

@@ -69,11 +69,12 @@ def save_videos(outcome: Outcome, arena: Arena, folder: Path, num_videos: int, s
 
 
 def save_overview(results: dict[str, Any], outcome: Outcome, arena: Arena, path: Path, num_rows: int = 4) -> None:
-    """A picture of the evaluation: episodes from start to goal, and success rates beside the floors."""
+    """A picture of the evaluation: the pairs farthest apart, from start to goal, and success rates beside the floors."""
     figure, (films, bars) = plt.subplots(
         1, 2, figsize=(11, 4.2), width_ratios=(7, 4), layout="constrained", facecolor="white"
     )
-    chosen = np.flatnonzero(~outcome.solved_at_start)[:num_rows]
+    apart = np.linalg.norm(outcome.goal_states - outcome.states[:, 0], axis=1)
+    chosen = np.argsort(-apart)[:num_rows]
     times = np.linspace(0, outcome.states.shape[1] - 1, 6).round().astype(int)
     rows = [
         np.concatenate([*_frames(arena, outcome.states[i, times]), *_frames(arena, outcome.goal_states[i : i + 1])], 1)

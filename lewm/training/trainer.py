@@ -159,9 +159,8 @@ class Trainer:
             self.model.eval()
             values = self.validate(self.model)
             tracker.log(step, values)
-            self.progress.console.print(
-                f"step {step + 1}: " + ", ".join(f"{tag.split('/')[-1]} {value:.3f}" for tag, value in values.items())
-            )
+            line = ", ".join(f"{tag.split('/')[-1]} {value:.3f}" for tag, value in values.items())
+            self.progress.console.print(f"step {step + 1}: {line}", soft_wrap=True)
         self.accelerator.wait_for_everyone()
 
     def _save(self, step: int) -> None:
