@@ -5,6 +5,7 @@ Collects the data if it is absent, trains, plans on held-out start/goal pairs, a
 """
 
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.collection import collect
 from lewm.data.episodes import Episodes
 from lewm.data.normalize import ActionNormalizer
+from lewm.distributed import use_all_cores
 from lewm.errors import InputError
 from lewm.evaluation.control import MPCPolicy
 from lewm.evaluation.evaluate import evaluate, print_results
@@ -86,11 +88,13 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
         raise InputError(f"training.precision={config.training.precision!r}; there are {', '.join(precisions)}")
     if config.device not in ("auto", "cpu", "cuda") or (config.device == "cuda" and not torch.cuda.is_available()):
         raise InputError(f"device={config.device!r}: give auto or cpu, or cuda where torch sees a GPU")
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=config.device == "cpu" or not torch.cuda.is_available(),
         mixed_precision=precisions[config.training.precision],
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+    use_all_cores(config.num_threads, int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes)))
+    return accelerator
 
 
 def open_run_folder(config: TrainConfig, accelerator: Accelerator) -> Path | None:

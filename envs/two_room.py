@@ -65,8 +65,9 @@ def _sweep_corners(start: State, motion: State) -> tuple[State, State]:
     b = (offset * motion[:, None]).sum(2)
     c = (offset**2).sum(2) - RADIUS**2
     discriminant = b**2 - a * c
-    hits = (discriminant > 0) & (b < 0) & (c > 0)
-    time = (-b - np.sqrt(np.where(hits, discriminant, 0))) / np.where(hits, a, 1)
+    # The tolerances let a disc that touches a corner leave it, and keep it from going in.
+    hits = (discriminant > 0) & (b < -1e-9) & (c > -1e-9)
+    time = np.maximum(-b - np.sqrt(np.where(hits, discriminant, 0)), 0) / np.where(hits, a, 1)
     hits &= time <= 1
     normal = (offset + np.where(hits, time, 0)[..., None] * motion[:, None]) / RADIUS
     return np.where(hits, time, np.inf), normal

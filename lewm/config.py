@@ -105,6 +105,7 @@ class TrainConfig:
     seed: int
     resume: bool
     device: str
+    num_threads: int | None
     env: EnvConfig
     data: DataConfig
     model: ModelConfig
@@ -133,6 +134,7 @@ class PlanConfig:
     data_path: str | None
     seed: int
     device: str
+    num_threads: int | None
     planner: Component
     planning: PlanningConfig
     evaluation: EvaluationConfig
@@ -178,7 +180,7 @@ def save(config: Any, path: Path) -> None:
 def check_resumed(path: Path, config: TrainConfig) -> None:
     """Refuses to go on with a run under other settings than it was begun with; training never sees the free ones."""
     begun, now = _flat(OmegaConf.to_container(OmegaConf.load(path))), _flat(asdict(config))
-    free = ("resume", "device", "data.num_workers", "planner", "planning", "evaluation")
+    free = ("resume", "device", "num_threads", "data.num_workers", "planner", "planning", "evaluation")
     for key in sorted(begun.keys() | now.keys()):
         if begun.get(key) != now.get(key) and not key.startswith(free):
             raise InputError(

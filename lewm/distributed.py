@@ -1,5 +1,6 @@
-"""Means over all ranks that a gradient flows through. Without a process group they are the plain operations."""
+"""Ranks: means over them that a gradient flows through, and the cores that they share."""
 
+import os
 from typing import Any
 
 import torch
@@ -33,3 +34,11 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     whole batch would have.
     """
     return x if num_ranks() == 1 else _AllReduceMean.apply(x)
+
+
+def use_all_cores(num_threads: int | None, num_local_ranks: int) -> None:
+    """Lets torch use num_threads cores, or all cores that this process may run on, shared by the machine's ranks.
+
+    Launchers set OMP_NUM_THREADS=1 on CPUs, which would leave the other cores idle.
+    """
+    torch.set_num_threads(num_threads or max(len(os.sched_getaffinity(0)) // num_local_ranks, 1))

@@ -8,6 +8,7 @@ from rich.console import Console
 from lewm.config import PlanConfig, program
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
+from lewm.distributed import use_all_cores
 from lewm.errors import InputError
 from lewm.evaluation.control import MPCPolicy
 from lewm.evaluation.evaluate import evaluate, print_results
@@ -34,6 +35,7 @@ def main(config: PlanConfig) -> None:
     validation = Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=512, seed=0)
 
     device = choose_device(config.device)
+    use_all_cores(config.num_threads, num_local_ranks=1)
     model = recipe.build_model()
     load_weights(checkpoint, model)
     model.to(device).eval()

@@ -57,9 +57,7 @@ class Episodes:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        described = read_description(self.path)
-        self.metadata = Metadata(**described["metadata"])
-        self.content_hash: str = described["content_hash"]
+        self.metadata, self.content_hash = read_description(self.path)
         self.pixels, self.states, self.actions, self.lengths = (self._map(name) for name in _ARRAYS)
         num_frames = int((self.lengths + 1).sum())
         if (len(self.pixels), len(self.states), len(self.actions)) != (num_frames, num_frames, self.lengths.sum()):
@@ -70,7 +68,7 @@ class Episodes:
     def _map(self, name: str) -> NDArray[Any]:
         try:
             return np.load(self.path / f"{name}.npy", mmap_mode=None if name == "lengths" else "r")
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise InputError(f"{self.path / name}.npy is missing or damaged ({error}): collect again") from error
 
     def __reduce__(self) -> tuple[type["Episodes"], tuple[Path]]:
@@ -93,19 +91,22 @@ class Episodes:
             )
 
 
-def read_description(path: Path) -> dict[str, Any]:
-    """metadata.json of the dataset at `path`; an InputError says what else is there."""
+def read_description(path: Path) -> tuple[Metadata, str]:
+    """Metadata and content hash of the dataset at `path`; an InputError says what else is there."""
     if not path.is_dir():
-        raise InputError(f"no dataset at {path}: make one with scripts/collect.py data.path={path}")
+        raise InputError(f"no dataset at {path}: make one with scripts/collect.py data_path={path}")
     try:
         described = json.loads((path / "metadata.json").read_text())
     except FileNotFoundError:
-        raise InputError(f"{path} is not a dataset: it has no metadata.json; give another data.path") from None
-    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not a dataset: it has no metadata.json; give another data path") from None
+    except ValueError as error:
         raise InputError(f"{path}/metadata.json is damaged ({error}): collect the dataset again") from None
     if not isinstance(described, dict) or (described.get("format"), described.get("version")) != (FORMAT, VERSION):
-        raise InputError(f"{path} is not a dataset of format {FORMAT} version {VERSION}; give another data.path")
-    return described
+        raise InputError(f"{path} is not a dataset of format {FORMAT} version {VERSION}; give another data path")
+    try:
+        return Metadata(**described["metadata"]), described["content_hash"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}/metadata.json is incomplete ({error}): collect the dataset again") from None
 
 
 class _Column:
@@ -141,9 +142,11 @@ class _Column:
         }
         np.lib.format.write_array_header_1_0(self._file, header)  # numpy pads it so that the first axis can grow
 
-    def close(self) -> None:
+    def complete(self) -> None:
         self._file.seek(0)
         self._write_header()
+
+    def close(self) -> None:
         self._file.close()
 
 
@@ -172,11 +175,16 @@ class EpisodeWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: Any, __: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                for column in self._columns.values():
+                    column.complete()
+        finally:
+            for column in self._columns.values():
+                column.close()
         if kind is not None:
             shutil.rmtree(self._partial, ignore_errors=True)
             return
-        for column in self._columns.values():
-            column.close()
         digests = "".join(self._columns[name].digest.hexdigest() for name in _ARRAYS)
         described = {
             "format": FORMAT,

@@ -32,8 +32,10 @@ class StepSampler(Sampler[list[int]]):
         rank: int = 0,
         num_ranks: int = 1,
     ) -> None:
-        if batch_size > num_clips:
-            raise InputError(f"training.batch_size={batch_size}, but the data has only {num_clips} clips: lower it")
+        if not 1 <= batch_size <= num_clips:
+            raise InputError(
+                f"training.batch_size={batch_size} must be between 1 and the {num_clips} clips of the data"
+            )
         if batch_size % num_ranks:
             raise InputError(
                 f"training.batch_size={batch_size} cannot be shared by {num_ranks} processes: make it a multiple"

@@ -20,13 +20,15 @@ def linear_probe_r2(z_train: Tensor, states_train: Tensor, z_test: Tensor, state
       states_train, states_test: (N, S) simulator states.
 
     Returns:
-      (S,) coefficients of determination on the test set: 1 is perfect, 0 no better than the mean.
+      (S,) coefficients of determination on the test set: 1 is perfect, 0 no better than the mean; 0, too, for a state
+      that does not vary there.
     """
     design, targets = (_with_intercept(z_train), states_train.double())
     weights = torch.linalg.lstsq(design, targets, driver="gelsd").solution
     residual = states_test.double() - _with_intercept(z_test) @ weights
     centred = states_test.double() - states_test.double().mean(0)
-    return 1 - residual.square().sum(0) / centred.square().sum(0)
+    spread = centred.square().sum(0)
+    return torch.where(spread > 0, 1 - residual.square().sum(0) / spread.clamp(min=1e-300), 0.0)
 
 
 def _with_intercept(z: Tensor) -> Tensor:

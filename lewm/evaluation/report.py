@@ -69,7 +69,7 @@ def save_videos(outcome: Outcome, arena: Arena, folder: Path, num_videos: int, s
 
 
 def save_overview(results: dict[str, Any], outcome: Outcome, arena: Arena, path: Path, num_rows: int = 4) -> None:
-    """A picture of the evaluation: the pairs farthest apart, from start to goal, and success rates beside the floors."""
+    """A picture of the evaluation: the pairs farthest apart from start to goal, and success beside the floors."""
     figure, (films, bars) = plt.subplots(
         1, 2, figsize=(11, 4.2), width_ratios=(7, 4), layout="constrained", facecolor="white"
     )

@@ -13,16 +13,17 @@ class GlobalBatchNorm(nn.BatchNorm1d):
         """(N, D) -> (N, D)."""
         if not self.training or num_ranks() == 1:
             return super().forward(x)
-        mean = mean_over_ranks(x.mean(0))
-        var = mean_over_ranks((x - mean).square().mean(0))
+        samples = x.float()
+        mean = mean_over_ranks(samples.mean(0))
+        var = mean_over_ranks((samples - mean).square().mean(0))
         num_samples = len(x) * num_ranks()
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None
             assert self.momentum is not None and self.num_batches_tracked is not None
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_(var.to(self.running_var.dtype) * num_samples / (num_samples - 1), self.momentum)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * num_samples / (num_samples - 1), self.momentum)
             self.num_batches_tracked += 1
-        return (x - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias
+        return ((samples - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias).to(x.dtype)
 
 
 class MLPProjector(nn.Sequential):

@@ -1,0 +1,42 @@
+"""Small datasets that tests share and do not change."""
+
+import pytest
+from rich.progress import Progress
+
+from envs.experts import EXPERTS
+from lewm.config import CollectionConfig, EnvConfig, build
+from lewm.data.collection import collect
+from lewm.data.episodes import Episodes, EpisodeWriter
+from tests.fakes import COUNTING_METADATA, counting_episode
+
+COUNTING_LENGTHS = (12, 3, 20, 7, 15, 1)
+
+
+@pytest.fixture(scope="session")
+def counting_data(tmp_path_factory):
+    """Episodes of COUNTING_LENGTHS actions whose pixels, states and actions tell where they are from."""
+    path = tmp_path_factory.mktemp("counting") / "data"
+    with EpisodeWriter(path, COUNTING_METADATA) as writer:
+        for number, num_actions in enumerate(COUNTING_LENGTHS):
+            writer.append(*counting_episode(number, num_actions))
+    return Episodes(path)
+
+
+def two_room_config(num_episodes, max_steps, seed):
+    """Small frames, and the expert of configs/env/two_room.yaml."""
+    expert = {"name": "two_room", "noise_std": 2.0, "repeat_probability": 0.05}
+    collection = CollectionConfig(expert, num_episodes, max_steps, seed)
+    return EnvConfig("two_room", "envs:lewm/TwoRoom-v0", frame_size=48, frameskip=5, collection=collection)
+
+
+def collect_two_room(path, num_episodes, max_steps, seed):
+    """A dataset as scripts/collect.py makes it."""
+    config = two_room_config(num_episodes, max_steps, seed)
+    collect(path, config, build(EXPERTS, config.collection.expert, "expert"), Progress(disable=True))
+    return Episodes(path)
+
+
+@pytest.fixture(scope="session")
+def two_room_data(tmp_path_factory):
+    """Twelve episodes of Two-Room of at most 40 steps."""
+    return collect_two_room(tmp_path_factory.mktemp("two_room") / "data", num_episodes=12, max_steps=40, seed=0)

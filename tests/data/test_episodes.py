@@ -1,0 +1,167 @@
+"""The dataset on disk: whole or absent, and refused in one line when it is damaged or something else."""
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from lewm.data.episodes import Episodes, EpisodeWriter
+from lewm.errors import InputError
+from tests.conftest import COUNTING_LENGTHS
+from tests.fakes import COUNTING_METADATA, counting_episode
+
+
+def write(path, lengths=(3, 5)):
+    with EpisodeWriter(path, COUNTING_METADATA) as writer:
+        for number, num_actions in enumerate(lengths):
+            writer.append(*counting_episode(number, num_actions))
+    return path
+
+
+def test_what_was_written_is_read(counting_data):
+    assert counting_data.lengths.tolist() == list(COUNTING_LENGTHS)
+    assert len(counting_data) == len(COUNTING_LENGTHS)
+    for number, num_actions in enumerate(COUNTING_LENGTHS):
+        expected = counting_episode(number, num_actions)
+        frames = slice(counting_data.frame_offsets[number], counting_data.frame_offsets[number] + num_actions + 1)
+        steps = slice(counting_data.action_offsets[number], counting_data.action_offsets[number] + num_actions)
+        np.testing.assert_array_equal(counting_data.pixels[frames], expected.pixels)
+        np.testing.assert_array_equal(counting_data.states[frames], expected.states)
+        np.testing.assert_array_equal(counting_data.actions[steps], expected.actions)
+
+
+def test_an_episode_has_one_frame_more_than_actions(counting_data):
+    assert len(counting_data.pixels) == len(counting_data.states) == len(counting_data.actions) + len(counting_data)
+
+
+def test_metadata_are_read_as_they_were_written(counting_data):
+    assert counting_data.metadata == COUNTING_METADATA
+
+
+def test_frames_are_mapped_and_not_loaded(counting_data):
+    assert isinstance(counting_data.pixels, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        counting_data.pixels[0] = 0
+
+
+def test_numpy_alone_can_read_the_arrays(tmp_path):
+    path = write(tmp_path / "data")
+    assert np.load(path / "pixels.npy").shape == (10, 4, 4, 3)
+    assert np.load(path / "actions.npy").dtype == np.float32
+
+
+def test_pickled_episodes_open_the_files_again(counting_data):
+    pickled = pickle.dumps(counting_data)
+    assert len(pickled) < 1000
+    np.testing.assert_array_equal(pickle.loads(pickled).pixels, counting_data.pixels)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_interrupted_writer_leaves_nothing(tmp_path, error):
+    def write_half():
+        with EpisodeWriter(tmp_path / "data", COUNTING_METADATA) as writer:
+            writer.append(*counting_episode(0, 3))
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_stands_at_the_path_before_the_last_episode_is_written(tmp_path):
+    with EpisodeWriter(tmp_path / "data", COUNTING_METADATA) as writer:
+        writer.append(*counting_episode(0, 3))
+        assert not (tmp_path / "data").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_the_remains_of_a_killed_writer_do_not_disturb_the_next(tmp_path):
+    remains = tmp_path / "data.partial"
+    remains.mkdir()
+    for name in ("pixels.npy", "lengths.npy", "something.else"):
+        (remains / name).write_bytes(b"half an episode")
+    assert Episodes(write(tmp_path / "data")).lengths.tolist() == [3, 5]
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == sorted(
+        ["pixels.npy", "states.npy", "actions.npy", "lengths.npy", "metadata.json"]
+    )
+
+
+def test_a_writer_does_not_touch_what_is_there(tmp_path):
+    path = write(tmp_path / "data")
+    before = Episodes(path).content_hash
+    with pytest.raises(InputError, match="exists already"):
+        EpisodeWriter(path, COUNTING_METADATA)
+    assert Episodes(path).content_hash == before
+
+
+def test_the_content_hash_is_of_the_arrays(tmp_path):
+    same, again, other = (
+        Episodes(write(tmp_path / name, lengths)) for name, lengths in (("a", (3, 5)), ("b", (3, 5)), ("c", (5, 3)))
+    )
+    assert same.content_hash == again.content_hash
+    assert same.content_hash != other.content_hash
+
+
+@pytest.mark.parametrize(("env_id", "frame_size"), [("tests/Other-v0", 4), ("tests/Counting-v0", 8)])
+def test_data_of_another_environment_or_frame_size_are_refused(counting_data, env_id, frame_size):
+    counting_data.check_fits("tests/Counting-v0", 4)
+    with pytest.raises(InputError):
+        counting_data.check_fits(env_id, frame_size)
+
+
+def _edit_metadata(**changes):
+    def damage(path):
+        described = json.loads((path / "metadata.json").read_text()) | changes
+        described = {key: value for key, value in described.items() if value is not None}
+        (path / "metadata.json").write_text(json.dumps(described))
+
+    return damage
+
+
+def _truncate(name, num_bytes):
+    def damage(path):
+        content = (path / name).read_bytes()
+        (path / name).write_bytes(content[:num_bytes])
+
+    return damage
+
+
+def _replace(name, array):
+    return lambda path: np.save(path / name, array, allow_pickle=True)
+
+
+DAMAGES = {
+    "no folder": shutil.rmtree,
+    "a file in its place": lambda path: (shutil.rmtree(path), path.write_text("")),
+    "a folder of something else": lambda path: (path / "metadata.json").unlink(),
+    "another format": _edit_metadata(format="lerobot"),
+    "a later version": _edit_metadata(version=2),
+    "metadata that are a list": lambda path: (path / "metadata.json").write_text("[]"),
+    "metadata cut off": _truncate("metadata.json", 40),
+    "metadata that are empty": _truncate("metadata.json", 0),
+    "metadata that are no text": lambda path: (path / "metadata.json").write_bytes(b"\x93NUMPY\xff\xfe"),
+    "metadata without a hash": _edit_metadata(content_hash=None),
+    "metadata without their fields": _edit_metadata(metadata={}),
+    "metadata without a description": _edit_metadata(metadata=None),
+    "no pixels": lambda path: (path / "pixels.npy").unlink(),
+    "pixels cut off": _truncate("pixels.npy", 300),
+    "pixels that are empty": _truncate("pixels.npy", 0),
+    "a header cut off": _truncate("states.npy", 20),
+    "no array at all": lambda path: (path / "actions.npy").write_text("0.1 0.2"),
+    "pickled objects": _replace("actions.npy", np.array([{}], dtype=object)),
+    "fewer frames": _replace("pixels.npy", np.zeros((9, 4, 4, 3), np.uint8)),
+    "fewer actions": _replace("actions.npy", np.zeros((7, 2), np.float32)),
+    "other lengths": _replace("lengths.npy", np.array([3, 4])),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_or_foreign_dataset_is_refused_in_one_line(tmp_path, damage):
+    path = write(tmp_path / "data")
+    damage(path)
+    with pytest.raises(InputError) as error:
+        Episodes(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)

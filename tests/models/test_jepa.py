@@ -1,0 +1,173 @@
+"""Every configured model: shapes, causality, rollouts."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from lewm.models import ACTION_ENCODERS, ENCODERS, PREDICTORS, PROJECTORS
+from lewm.training.build import build_model
+from tests.registries import MODEL_CONFIGS
+
+ACTION_DIM = 6
+CONTEXT = 3
+
+
+@pytest.fixture(scope="module", params=MODEL_CONFIGS)
+def config(request):
+    return MODEL_CONFIGS[request.param]
+
+
+def small_model(config):
+    """A model of a configuration in eval mode, for frames of four patches a side.
+
+    Its weights are drawn anew: fresh gates are zero, and a predictor that changes nothing is trivially causal.
+    """
+    torch.manual_seed(0)
+    model = build_model(replace(config, context=CONTEXT), image_size(config), ACTION_DIM)
+    for parameter in model.predictor.parameters():
+        nn.init.normal_(parameter, std=0.15)
+    return model.eval()
+
+
+def image_size(config):
+    return 4 * config.encoder["patch_size"]
+
+
+@pytest.fixture(scope="module")
+def model(config):
+    return small_model(config)
+
+
+@pytest.fixture(scope="module")
+def size(config):
+    return image_size(config)
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def past(config, generator):
+    """(B, T, D) embeddings and (B, T, A) actions, T the context."""
+    return (
+        torch.randn(2, CONTEXT, config.embedding_dim, generator=generator),
+        torch.randn(2, CONTEXT, ACTION_DIM, generator=generator),
+    )
+
+
+def random_frames(shape, size, generator):
+    return torch.randint(256, (*shape, 3, size, size), generator=generator, dtype=torch.uint8)
+
+
+def test_every_registered_part_is_in_a_configured_model():
+    registries = {
+        "encoder": ENCODERS,
+        "projector": PROJECTORS,
+        "predictor": PREDICTORS,
+        "action_encoder": ACTION_ENCODERS,
+    }
+    for part, registry in registries.items():
+        assert set(registry) == {getattr(config, part)["name"] for config in MODEL_CONFIGS.values()}
+
+
+def test_it_encodes_uint8_frames(config, model, size, generator):
+    z = model.encode(random_frames((2, 3), size, generator))
+    assert z.shape == (2, 3, config.embedding_dim)
+    assert z.dtype == torch.float32
+    assert z.isfinite().all()
+
+
+def test_an_embedding_depends_on_its_own_frame_only(model, size, generator):
+    pixels = random_frames((2, 3), size, generator)
+    z = model.encode(pixels)
+    torch.testing.assert_close(model.encode(pixels[1:, 2:]), z[1:, 2:], rtol=1e-4, atol=1e-5)
+
+
+def test_frames_that_are_mirrored_or_transposed_have_other_embeddings(model, size, generator):
+    pixels = random_frames((1, 1), size, generator)
+    z = model.encode(pixels)
+    for other in (pixels.flip(-1), pixels.flip(-2), pixels.transpose(-1, -2), pixels.flip(-3)):
+        assert (model.encode(other) - z).abs().max() > 1e-3
+
+
+def test_it_fits_its_normalization_to_frames_of_clips(config, size, generator):
+    fitted = small_model(config)
+    fitted.fit_normalization(random_frames((4, 3), size, generator) // 2)
+    assert fitted.encode(random_frames((1, 2), size, generator)).isfinite().all()
+
+
+def test_encoding_does_not_write_into_the_frames(model, size, generator):
+    pixels = random_frames((1, 2), size, generator)
+    before = pixels.clone()
+    model.encode(pixels)
+    assert torch.equal(pixels, before)
+
+
+@pytest.mark.parametrize("what", ["z", "action"])
+@pytest.mark.parametrize("step", range(CONTEXT))
+def test_a_change_at_one_step_changes_no_prediction_before_it_and_every_one_from_it(model, past, what, step):
+    z, actions = past
+    changed = [z.clone(), actions.clone()]
+    changed[what == "action"][:, step] *= -1
+    difference = (model.predict(*changed) - model.predict(z, actions)).abs().amax((0, 2))
+    assert (difference[:step] == 0).all()
+    assert (difference[step:] > 1e-4).all()
+
+
+def test_a_prediction_does_not_depend_on_how_many_steps_follow(model, past):
+    z, actions = past
+    whole = model.predict(z, actions)
+    for length in range(1, CONTEXT):
+        torch.testing.assert_close(model.predict(z[:, :length], actions[:, :length]), whole[:, :length])
+
+
+def test_a_rollout_of_one_step_is_the_last_prediction(model, past):
+    torch.testing.assert_close(model.rollout(*past), model.predict(*past)[:, -1:], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("num_past", [1, 2, CONTEXT, CONTEXT + 2])
+@pytest.mark.parametrize("context", [None, 1, 2])
+def test_a_rollout_is_a_loop_of_predictions(config, model, generator, num_past, context):
+    horizon = 4
+    z = torch.randn(2, num_past, config.embedding_dim, generator=generator)
+    actions = torch.randn(2, num_past - 1 + horizon, ACTION_DIM, generator=generator)
+    seen = list(z.unbind(1))
+    window = context or CONTEXT
+    for step in range(horizon):
+        last = num_past + step  # actions[:, last - 1] leads from the last embedding to the one predicted here
+        first = max(last - window, 0)
+        z_next = model.predict(torch.stack(seen[first:last], 1), actions[:, first:last])
+        seen.append(z_next[:, -1])
+    expected = torch.stack(seen[num_past:], 1)
+    torch.testing.assert_close(model.rollout(z, actions, context), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_rollout_depends_on_every_action(config, model, generator):
+    z = torch.randn(1, 2, config.embedding_dim, generator=generator)
+    actions = torch.randn(1, 4, ACTION_DIM, generator=generator)
+    last = model.rollout(z, actions)[:, -1]
+    for step in range(4):
+        changed = actions.clone()
+        changed[:, step] += 1
+        assert (model.rollout(z, changed)[:, -1] - last).abs().max() > 1e-5
+
+
+def test_a_rollout_does_not_write_into_its_arguments(model, past):
+    before = [tensor.clone() for tensor in past]
+    model.rollout(*past)
+    assert all(torch.equal(*pair) for pair in zip(past, before, strict=True))
+
+
+def test_every_parameter_that_is_trained_gets_a_gradient(model, size, generator):
+    model.zero_grad()
+    z = model.encode(random_frames((2, 2), size, generator))
+    (
+        z.square().mean() + model.predict(z, torch.randn(2, 2, ACTION_DIM, generator=generator)).square().mean()
+    ).backward()
+    without = [name for name, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    # Step 2 of the predictor's positions is beyond these clips, and its row is part of a parameter with a gradient.
+    assert without == []

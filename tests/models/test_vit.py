@@ -1,0 +1,97 @@
+import pytest
+import torch
+
+from lewm.models import ViTEncoder
+
+SMALL = {"image_size": 32, "patch_size": 8, "width": 24, "depth": 1, "num_heads": 2}
+SMALL |= {"pooling": "mean", "normalization": "imagenet", "positions": "sincos"}
+
+
+def encoder(**changes):
+    torch.manual_seed(0)
+    return ViTEncoder(**SMALL | changes)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_sincos_positions_are_not_trained(pooling):
+    vit = encoder(pooling=pooling)
+    before = vit.vit.pos_embed.clone()
+    optimizer = torch.optim.AdamW([p for p in vit.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
+    vit(torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)).square().sum().backward()
+    optimizer.step()
+    assert not vit.vit.pos_embed.requires_grad
+    assert torch.equal(vit.vit.pos_embed, before)
+
+
+def test_learned_positions_are_trained():
+    assert encoder(positions="learned").vit.pos_embed.requires_grad
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_sincos_positions_tell_every_patch_from_every_other(pooling):
+    table = encoder(pooling=pooling).vit.pos_embed[0, -16:]
+    distances = torch.cdist(table, table) + 10 * torch.eye(16)
+    assert distances.min() > 0.1
+
+
+def test_sincos_positions_are_near_where_patches_are_near():
+    table = encoder().vit.pos_embed[0, -16:].reshape(4, 4, -1)
+    for axis in (0, 1):
+        row = table.movedim(axis, 0)
+        one, three = (row[1] - row[0]).norm(dim=-1), (row[3] - row[0]).norm(dim=-1)
+        assert (one < three).all()
+
+
+def test_the_class_token_has_no_sincos_position():
+    assert encoder(pooling="cls").vit.pos_embed[0, 0].abs().max() == 0
+
+
+def frames(num, seed=0):
+    return torch.randint(256, (num, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def test_pixels_are_normalized_with_the_statistics_of_imagenet():
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    vit = encoder()
+    normalized = (frames(2) / 255 - mean[:, None, None]) / std[:, None, None]
+    torch.testing.assert_close(vit(frames(2)), vit.vit(normalized), rtol=1e-4, atol=1e-5)
+
+
+def test_the_statistics_of_imagenet_are_not_fitted():
+    vit = encoder()
+    before = vit(frames(2))
+    vit.fit_normalization(frames(50, seed=1) // 2)
+    assert torch.equal(vit(frames(2)), before)
+
+
+def test_the_mean_frame_of_the_data_is_subtracted_and_each_channel_has_spread_1():
+    vit = encoder(normalization="dataset")
+    scale, still = torch.tensor([1.0, 0.5, 0.1])[:, None, None], frames(1, seed=1) // 2
+    data = (still + scale * (frames(200) // 2)).to(torch.uint8)
+    vit.fit_normalization(data)
+    normalized = (data - vit.mean) / vit.std
+    torch.testing.assert_close(normalized.mean(0), torch.zeros(3, 32, 32), atol=1e-4, rtol=0)
+    torch.testing.assert_close(normalized.square().mean((0, 2, 3)), torch.ones(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(vit(data[:2]), vit.vit(normalized[:2]))
+
+
+def test_data_in_which_nothing_moves_are_not_blown_up():
+    vit = encoder(normalization="dataset")
+    vit.fit_normalization(frames(1).expand(10, -1, -1, -1))
+    assert (vit(frames(2)) - vit(frames(2).roll(1, -1))).isfinite().all()
+    assert ((frames(1) - vit.mean) / vit.std).abs().max() < 1e-3
+
+
+def test_fitted_statistics_are_part_of_a_checkpoint():
+    fitted, restored = encoder(normalization="dataset"), encoder(normalization="dataset")
+    fitted.fit_normalization(frames(50, seed=1) // 3)
+    restored.load_state_dict(fitted.state_dict())
+    assert torch.equal(restored(frames(2)), fitted(frames(2)))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"patch_size": 7}, {"pooling": "max"}, {"positions": "rotary"}, {"normalization": "none"}]
+)
+def test_what_it_cannot_do_is_refused_with_the_value(changes):
+    with pytest.raises(ValueError, match=str(next(iter(changes.values())))):
+        encoder(**changes)

@@ -1,0 +1,136 @@
+"""Receding-horizon control of a world that its model knows exactly: z' = z + a."""
+
+import pytest
+import torch
+
+from lewm.errors import InputError
+from lewm.planning import CEM, MPC
+from lewm.planning.costs import GOAL_COSTS, last_distance, mean_distance
+from lewm.planning.protocols import Plan
+from tests.fakes import AdditiveModel
+
+WIDTH, MAX_ACTION = 2, 0.5
+STARTS = torch.tensor([[0.0, 0.0], [1.0, -1.0], [3.0, 3.0]])
+GOALS = torch.tensor([[1.7, -0.9], [1.2, 1.0], [3.0, 3.0]])
+EPISODES = (4, 7, 9)
+CONTEXTS = (1, 3)
+
+
+def as_frames(position):
+    return position[:, :, None, None]
+
+
+def make_mpc(model, context=1, horizon=4, **changes):
+    bound = torch.full((WIDTH,), MAX_ACTION)
+    planner = CEM(-bound, bound, num_samples=64, num_elites=8, num_iterations=6, std=0.5, min_std=0.02)
+    arguments = {"planner": planner, "goal_cost": last_distance, "seed": 0, "batch_size": 1000}
+    return MPC(model=model, context=context, horizon=horizon, **arguments | changes)
+
+
+def drive(mpc, num_steps, rows=slice(None), disturbance=0.0):
+    """Positions (num_steps + 1, B, 2) and the last state of control."""
+    position = STARTS[rows]
+    state = mpc.start(as_frames(position), as_frames(GOALS[rows]), EPISODES[rows], action_dim=WIDTH)
+    positions = [position]
+    for _ in range(num_steps):
+        plan, state = mpc.plan(state)
+        action = plan.actions[:, 0] + disturbance
+        position = position + action
+        positions.append(position)
+        state = mpc.observe(state, as_frames(position), action)
+    return torch.stack(positions), state
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("goal_cost", GOAL_COSTS.values(), ids=GOAL_COSTS)
+def test_it_drives_to_the_goal_within_the_bounds(context, goal_cost):
+    positions, _ = drive(make_mpc(AdditiveModel(), context, goal_cost=goal_cost), num_steps=16)
+    assert ((positions - GOALS).norm(dim=2).amin(0) < 0.15).all()
+    assert (positions.diff(dim=0).abs() <= MAX_ACTION + 1e-6).all()
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("goal_cost", GOAL_COSTS.values(), ids=GOAL_COSTS)
+def test_a_whole_plan_leads_from_where_the_world_is_to_the_goal(context, goal_cost):
+    mpc = make_mpc(AdditiveModel(), context, goal_cost=goal_cost)
+    positions, state = drive(mpc, num_steps=3, disturbance=torch.tensor([-0.1, 0.1]))
+    plan, _ = mpc.plan(state)
+    assert (positions[-1] + plan.actions.sum(1) - GOALS).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_with_a_cost_of_every_step_it_stays_at_the_goal(context):
+    positions, _ = drive(make_mpc(AdditiveModel(), context, goal_cost=mean_distance), num_steps=14)
+    assert (positions[-4:] - GOALS).abs().max() < 0.12
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_every_frame_and_every_goal_is_encoded_once(context):
+    model = AdditiveModel()
+    drive(make_mpc(model, context), num_steps=5)
+    assert model.num_encoded == len(STARTS) * (1 + 1 + 5)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_it_remembers_as_many_frames_as_the_context_and_the_executed_actions_between_them(context):
+    model = AdditiveModel()  # asserts that the frames and actions of the past fit each other
+    positions, state = drive(make_mpc(model, context), num_steps=5, disturbance=torch.tensor([0.05, -0.02]))
+    assert model.max_frames == context
+    torch.testing.assert_close(state.z, positions[-context:].movedim(0, 1))
+    torch.testing.assert_close(state.actions, positions[-context:].diff(dim=0).movedim(0, 1))
+
+
+def test_the_context_fills_up_from_the_first_frame():
+    mpc = make_mpc(AdditiveModel(), context=3)
+    sizes = []
+    for num_steps in range(5):
+        _, state = drive(mpc, num_steps)
+        sizes.append((state.z.shape[1], state.actions.shape[1]))
+    assert sizes == [(1, 0), (2, 1), (3, 2), (3, 2), (3, 2)]
+
+
+def test_the_next_search_starts_from_the_rest_of_the_last_plan():
+    mpc = make_mpc(AdditiveModel(), horizon=4)
+    state = mpc.start(as_frames(STARTS), as_frames(GOALS), EPISODES, action_dim=WIDTH)
+    assert (state.mean == 0).all()
+    plan, state = mpc.plan(state)
+    state = mpc.observe(state, as_frames(STARTS + plan.actions[:, 0]), plan.actions[:, 0])
+    assert torch.equal(state.mean[:, :-1], plan.actions[:, 1:])
+    assert (state.mean[:, -1] == 0).all()
+
+
+def test_a_plan_is_a_function_of_seed_episode_and_number_of_the_plan():
+    noise = []
+
+    def planner(cost, mean, *, generator):
+        noise.append([torch.rand(1, generator=source).item() for source in generator])
+        return Plan(mean, torch.zeros(len(mean)))
+
+    for seed in (0, 0, 1):
+        mpc = make_mpc(AdditiveModel(), planner=planner, seed=seed)
+        drive(mpc, num_steps=2)
+    first, again, other = noise[:2], noise[2:4], noise[4:]
+    assert first == again
+    assert len({number for plan in (*first, *other) for number in plan}) == 2 * 2 * len(EPISODES)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_an_episode_does_not_depend_on_its_neighbours(context):
+    together, _ = drive(make_mpc(AdditiveModel(), context), num_steps=4)
+    alone, _ = drive(make_mpc(AdditiveModel(), context), num_steps=4, rows=slice(1, 2))
+    torch.testing.assert_close(alone[:, 0], together[:, 1])
+
+
+def test_planning_leaves_the_state_it_was_given():
+    mpc = make_mpc(AdditiveModel())
+    state = mpc.start(as_frames(STARTS), as_frames(GOALS), EPISODES, action_dim=WIDTH)
+    first, _ = mpc.plan(state)
+    again, _ = mpc.plan(state)
+    assert torch.equal(first.actions, again.actions)
+    assert (state.num_plans, state.mean.abs().max()) == (0, 0)
+
+
+@pytest.mark.parametrize("changes", [{"horizon": 0}, {"context": 0}, {"batch_size": 0}])
+def test_numbers_below_1_are_refused(changes):
+    with pytest.raises(InputError, match=f"{next(iter(changes))}=0"):
+        make_mpc(AdditiveModel(), **changes)

@@ -1,0 +1,163 @@
+"""Two gloo processes, each with half of the batch, do what one process with the whole batch does.
+
+The gradient meant is the one that DistributedDataParallel leaves in the parameters.
+"""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lewm.config import build
+from lewm.distributed import mean_over_ranks, num_ranks
+from lewm.models.projector import GlobalBatchNorm
+from lewm.regularizers import REGULARIZERS
+from tests.ranks import run_ranks
+from tests.registries import REGULARIZER_CONFIGS
+
+BATCH, STEPS, INPUTS, WIDTH = 24, 3, 5, 8
+NORMS = {"float32": (False, 0.5), "bfloat16": (True, 3.0)}  # autocast, and the bias before the norm
+
+
+def share_of(x, rank, ranks):
+    return x.chunk(ranks)[rank]
+
+
+def uneven_batch():
+    """(B, T, INPUTS) samples whose first half differs from the second in mean and spread."""
+    x = torch.randn(BATCH, STEPS, INPUTS, generator=torch.Generator().manual_seed(0))
+    return x * torch.linspace(0.5, 2, BATCH)[:, None, None] + torch.linspace(-1, 1, BATCH)[:, None, None]
+
+
+def over_ranks(module, ranks):
+    return DistributedDataParallel(module, broadcast_buffers=False) if ranks > 1 else module
+
+
+def gradient_of(module):
+    return torch.cat([parameter.grad.flatten() for parameter in module.parameters()])
+
+
+def regularized(name, rank, ranks):
+    """Value of a regularizer on a linear map's output, and the gradient of the map."""
+    torch.manual_seed(0)
+    linear = over_ranks(nn.Linear(INPUTS, WIDTH), ranks)
+    z = linear(share_of(uneven_batch(), rank, ranks))
+    regularizer = build(REGULARIZERS, REGULARIZER_CONFIGS[name], "regularizer")
+    value = regularizer(z, generator=torch.Generator().manual_seed(1))
+    value.backward()
+    return {"value": value.detach(), "gradient": gradient_of(linear)}
+
+
+def normalized(case, rank, ranks):
+    """Outputs of a GlobalBatchNorm, the gradient of all parameters for a loss of them, and its buffers."""
+    autocast, bias = NORMS[case]
+    torch.manual_seed(0)
+    norm = GlobalBatchNorm(WIDTH)
+    linear = nn.Linear(INPUTS, WIDTH)
+    nn.init.constant_(linear.bias, bias)
+    nn.init.normal_(norm.weight)
+    module = over_ranks(nn.Sequential(linear, norm), ranks)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        out = module(share_of(uneven_batch(), rank, ranks).flatten(0, 1))
+    (out.float() - 0.3).pow(3).mean().backward()
+    return {"out": out.detach(), "gradient": gradient_of(module), "buffers": dict(norm.named_buffers())}
+
+
+def mean_of_ranks(rank, ranks):
+    """The mean over ranks of two numbers, and their gradient when each rank's loss is 1 + rank times the mean."""
+    x = torch.tensor([1.0 + 10 * rank, 2.0], requires_grad=True)
+    mean = mean_over_ranks(x)
+    ((1 + rank) * mean).sum().backward()
+    return {"mean": mean.detach(), "gradient": x.grad, "num_ranks": torch.tensor(num_ranks())}
+
+
+def everything(rank, ranks):
+    """All cases in one go, because starting processes takes longer than the cases do."""
+    return {
+        "regularizers": {name: regularized(name, rank, ranks) for name in REGULARIZER_CONFIGS},
+        "norms": {case: normalized(case, rank, ranks) for case in NORMS},
+        "mean": mean_of_ranks(rank, ranks),
+    }
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    return run_ranks(everything, 2, tmp_path_factory.mktemp("ranks"))
+
+
+@pytest.fixture(scope="module")
+def one():
+    return everything(rank=0, ranks=1)
+
+
+def assert_near(actual, expected, tolerance):
+    assert (actual - expected).norm() <= tolerance * expected.norm()
+
+
+def test_without_a_process_group_there_is_one_rank_and_means_are_plain():
+    x = torch.randn(3, requires_grad=True)
+    assert num_ranks() == 1
+    assert torch.equal(mean_over_ranks(x), x)
+
+
+def test_a_mean_over_ranks_is_the_same_on_each(two):
+    for rank in two:
+        assert rank["mean"]["mean"].tolist() == [6.0, 2.0]
+        assert rank["mean"]["num_ranks"] == 2
+
+
+def test_the_losses_of_all_ranks_reach_each_rank_through_a_mean(two):
+    for rank in two:
+        assert rank["mean"]["gradient"].tolist() == [1.5, 1.5]
+
+
+@pytest.mark.parametrize("name", REGULARIZER_CONFIGS)
+def test_a_regularizer_has_the_value_of_the_whole_batch(one, two, name):
+    for rank in two:
+        assert_near(rank["regularizers"][name]["value"], one["regularizers"][name]["value"], 1e-5)
+
+
+@pytest.mark.parametrize("name", REGULARIZER_CONFIGS)
+def test_a_regularizer_has_the_gradient_of_the_whole_batch(one, two, name):
+    for rank in two:
+        assert_near(rank["regularizers"][name]["gradient"], one["regularizers"][name]["gradient"], 1e-5)
+
+
+@pytest.mark.parametrize("name", REGULARIZER_CONFIGS)
+def test_these_tests_would_notice_statistics_of_one_rank(one, name):
+    torch.manual_seed(0)
+    z = nn.Linear(INPUTS, WIDTH)(uneven_batch())
+    regularizer = build(REGULARIZERS, REGULARIZER_CONFIGS[name], "regularizer")
+    halves = [regularizer(half, generator=torch.Generator().manual_seed(1)) for half in z.chunk(2)]
+    assert (torch.stack(halves).mean() / one["regularizers"][name]["value"] - 1).abs() > 0.01
+
+
+def test_batch_norm_has_the_outputs_of_the_whole_batch(one, two):
+    out = torch.cat([rank["norms"]["float32"]["out"] for rank in two])
+    assert_near(out, one["norms"]["float32"]["out"], 1e-5)
+
+
+def test_batch_norm_has_the_gradient_of_the_whole_batch(one, two):
+    for rank in two:
+        assert_near(rank["norms"]["float32"]["gradient"], one["norms"]["float32"]["gradient"], 1e-5)
+
+
+@pytest.mark.parametrize("buffer", ["running_mean", "running_var", "num_batches_tracked"])
+def test_batch_norm_has_the_running_statistics_of_the_whole_batch(one, two, buffer):
+    for rank in two:
+        buffers, expected = rank["norms"]["float32"]["buffers"], one["norms"]["float32"]["buffers"]
+        assert_near(buffers[buffer].float(), expected[buffer].float(), 1e-5)
+
+
+@pytest.mark.parametrize("buffer", ["running_mean", "running_var"])
+def test_batch_norm_keeps_statistics_in_float32_under_autocast(one, two, buffer):
+    for rank in two:
+        buffers, expected = rank["norms"]["bfloat16"]["buffers"], one["norms"]["bfloat16"]["buffers"]
+        # Its inputs are the same bfloat16 numbers; statistics rounded to bfloat16 are off by up to 4e-3.
+        assert_near(buffers[buffer], expected[buffer], 1e-4)
+
+
+def test_batch_norm_under_autocast_returns_what_one_process_returns(one, two):
+    out, expected = torch.cat([rank["norms"]["bfloat16"]["out"] for rank in two]), one["norms"]["bfloat16"]["out"]
+    assert out.dtype == expected.dtype
+    assert_near(out.float(), expected.float(), 4e-3)  # one rounding to bfloat16

@@ -1,0 +1,619 @@
+"""The programs as their users run them: the quickstart, mistakes, interruptions, full disks."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+import train
+from lewm.config import CONFIGS, TrainConfig, from_dict
+from lewm.data.clips import Clips, split_episodes
+from lewm.data.episodes import Episodes
+from lewm.tracking import read_metrics
+from lewm.training.checkpoint import latest_checkpoint, load_recipe
+from scripts import collect, plan
+from tests.disk import full_disk
+from tests.programs import TINY, TINY_EVALUATION, assert_one_line_error, compose, run_program
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+
+
+def snapshot(folder):
+    """Every file of a folder with its time and its content."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def outcomes(folder):
+    """What an evaluation found, without what a clock measured and which process it was."""
+    results = read_json(folder / "results.json")
+    return {key: results[key] for key in ("protocol", "model", "floors", "already_solved", "diagnostics", "pairs")}
+
+
+def pairs_of(folder):
+    return [(pair["episode"], pair["step"]) for pair in read_json(folder / "results.json")["pairs"]]
+
+
+# The quickstart, shrunk.
+
+
+QUICKSTART = (
+    "name=shrunk",
+    "env.collection.num_episodes=40",
+    "training.num_steps=60",
+    "training.batch_size=16",
+    "training.log_every=10",
+    "training.validate_every=30",
+    "training.checkpoint_every=30",
+    "evaluation.num_pairs=8",
+    "evaluation.num_videos=1",
+    "planner.num_samples=16",
+    "planner.num_elites=4",
+    "planner.num_iterations=2",
+)
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    """The finished process of the README's first command, its run folder and its arguments."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    arguments = (*QUICKSTART, f"data.path={folder}/data", f"output_dir={folder}/runs")
+    accelerate = str(Path(sys.executable).with_name("accelerate"))
+    process = subprocess.run(
+        [accelerate, "launch", "train.py", *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process, folder / "runs" / "shrunk", arguments
+
+
+def test_the_quickstart_says_where_its_results_are(quickstart):
+    process, run_dir, _ = quickstart
+    printed = process.stdout.replace("\n", "")
+    for name in ("results.json", "overview.png", "videos"):
+        assert str(run_dir / name) in printed
+    for row in ("model", "random", "no_op", "replay"):
+        assert row in printed
+    assert "Traceback" not in process.stderr
+
+
+def test_the_quickstart_leaves_a_complete_run_folder(quickstart):
+    run_dir = quickstart[1]
+    names = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
+    fixed = {
+        "config.yaml",
+        "process.json",
+        "metrics.jsonl",
+        "results.json",
+        "manifest.json",
+        "overview.png",
+        *(f"checkpoints/step_0000060/{name}.safetensors" for name in ("model", "optimizer")),
+        "checkpoints/step_0000060/checkpoint.json",
+    }
+    assert fixed <= names
+    others = sorted(name.split("/")[0] for name in names - fixed)
+    assert others == ["tensorboard", "videos"]
+
+
+def test_the_loss_of_the_quickstart_falls(quickstart):
+    losses = [line["loss/total"] for line in read_metrics(quickstart[1]) if "loss/total" in line]
+    assert len(losses) == 6
+    assert np.mean(losses[-3:]) < 0.9 * losses[0]
+
+
+def test_the_run_folder_holds_the_configuration_and_the_command(quickstart):
+    _, run_dir, arguments = quickstart
+    saved = OmegaConf.to_container(OmegaConf.load(run_dir / "config.yaml"))
+    assert from_dict(saved, TrainConfig) == compose(*arguments)
+    assert read_json(run_dir / "process.json")["command"] == ["train.py", *arguments]
+
+
+def test_results_hold_rates_with_their_intervals_for_the_model_and_the_floors(quickstart):
+    results = read_json(quickstart[1] / "results.json")
+    assert set(results["floors"]) == {"random", "no_op", "replay"}
+    for row in [results["model"], *results["floors"].values()]:
+        assert set(row) == {"success", "strict_success", "strict_success_at_end"}
+        for rate in row.values():
+            assert 0 <= rate["low"] <= rate["rate"] <= rate["high"] <= 1
+            assert rate["low"] < rate["high"]
+            assert rate["rate"] == rate["successes"] / rate["trials"]
+    assert results["floors"]["replay"]["success"]["rate"] == 1
+    assert results["floors"]["no_op"]["strict_success"]["rate"] == 0
+
+
+def test_results_hold_probes_speed_and_where_they_come_from(quickstart):
+    _, run_dir, arguments = quickstart
+    results = read_json(run_dir / "results.json")
+    assert {"probe/r2_agent_x", "probe/r2_agent_y", "val/effective_rank"} <= set(results["diagnostics"])
+    assert results["planning"]["milliseconds_per_plan_median"] > 0
+    assert (results["identity"]["run"], results["identity"]["step"]) == ("shrunk", 60)
+    assert results["identity"]["command"] == ["train.py", *arguments]
+    assert results["protocol"]["num_pairs"] == len(results["pairs"]) == 8
+
+
+def test_pairs_are_those_of_the_manifest_and_from_episodes_that_were_not_trained_on(quickstart):
+    _, run_dir, arguments = quickstart
+    manifest, data = read_json(run_dir / "manifest.json"), Episodes(compose(*arguments).data.path)
+    assert manifest["dataset_hash"] == data.content_hash
+    assert pairs_of(run_dir) == list(zip(manifest["episodes"], manifest["steps"], strict=True))
+    assert set(manifest["episodes"]) <= set(split_episodes(len(data), 0.1, 0)[1].tolist())
+
+
+def test_pictures_and_videos_can_be_looked_at(quickstart):
+    run_dir = quickstart[1]
+    assert iio.imread(run_dir / "overview.png").std() > 0
+    (video,) = (run_dir / "videos").iterdir()
+    frames = iio.imread(video)
+    assert frames.shape == (51, 3 * 64, 3 * 3 * 64, 3)
+
+
+def test_the_same_command_again_is_refused_and_changes_nothing(quickstart):
+    _, run_dir, arguments = quickstart
+    before = snapshot(run_dir.parents[1])
+    assert_one_line_error(run_program(train.main, *arguments), str(run_dir), "resume=true", "name=")
+    assert snapshot(run_dir.parents[1]) == before
+
+
+def test_planning_again_writes_its_own_results_on_the_same_pairs(quickstart):
+    _, run_dir, _ = quickstart
+    before = snapshot(run_dir)
+    planner = ("planner.num_samples=8", "planner.num_elites=2", "planner.num_iterations=1", "planning.horizon=2")
+    pairs = ("evaluation.num_pairs=8", "evaluation.num_videos=1")
+    assert run_program(plan.main, f"run={run_dir}", "name=again", "device=cpu", *planner, *pairs) is None
+    assert pairs_of(run_dir / "again") == pairs_of(run_dir)
+    assert read_json(run_dir / "again" / "manifest.json") == read_json(run_dir / "manifest.json")
+    after = snapshot(run_dir)
+    assert {name: after[name] for name in before} == before
+    written = {name.split("/")[1] for name in after if name.startswith("again/")}
+    assert written == {"results.json", "manifest.json", "overview.png", "videos"}
+
+
+# Runs of seconds in this process.
+
+
+def arguments_in(folder, data, *overrides):
+    return (*TINY, f"data.path={data.path}", f"output_dir={folder}", *overrides)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory, two_room_data):
+    """The folder of a finished tiny run."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert run_program(train.main, *arguments_in(folder, two_room_data)) is None
+    return folder / "tiny"
+
+
+@pytest.fixture
+def copied(tiny, tmp_path):
+    """A copy of it that a test may change."""
+    shutil.copytree(tiny, tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+class InterruptedClips(Clips):
+    """Clips of a user who presses Ctrl-C when the third batch is read; the first reading is the draw of a Validation."""
+
+    num_read = 0
+
+    def __getitems__(self, indices):
+        self.num_read += 1
+        if self.num_read == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().__getitems__(indices)
+
+
+def test_an_interrupted_training_ends_with_130_and_goes_on_to_the_same_weights_and_results(
+    tmp_path, two_room_data, tiny, monkeypatch, capsys
+):
+    arguments = arguments_in(tmp_path, two_room_data)
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "Clips", InterruptedClips)
+        assert run_program(train.main, *arguments) == 130
+    assert load_recipe(latest_checkpoint(tmp_path / "tiny"))[1] == 3
+    assert "resume=true name=tiny" in capsys.readouterr().out
+    assert not (tmp_path / "tiny" / "results.json").exists()
+    assert run_program(train.main, *arguments, "resume=true") is None
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        resumed, whole = (latest_checkpoint(run) / name for run in (tmp_path / "tiny", tiny))
+        assert resumed.read_bytes() == whole.read_bytes()
+    assert outcomes(tmp_path / "tiny") == outcomes(tiny)
+
+
+def test_resuming_a_finished_run_evaluates_it_again_and_trains_nothing(copied, tiny, two_room_data):
+    (copied / "results.json").unlink()
+    before = snapshot(copied / "checkpoints")
+    assert run_program(train.main, *arguments_in(copied.parent, two_room_data, "resume=true")) is None
+    assert snapshot(copied / "checkpoints") == before
+    assert read_metrics(copied) == read_metrics(tiny)
+    assert outcomes(copied) == outcomes(tiny)
+
+
+def test_a_run_is_resumed_with_another_planner(copied, two_room_data):
+    changed = ("resume=true", "planner.num_samples=5", "planning.horizon=1", "evaluation.num_pairs=3")
+    assert run_program(train.main, *arguments_in(copied.parent, two_room_data, *changed)) is None
+    assert len(pairs_of(copied)) == 3
+
+
+def test_a_run_is_not_resumed_with_another_learning_rate(copied, two_room_data):
+    before = snapshot(copied)
+    changed = ("resume=true", "training.learning_rate=0.5")
+    code = run_program(train.main, *arguments_in(copied.parent, two_room_data, *changed))
+    assert_one_line_error(code, str(copied), "training.learning_rate=0.001", "not 0.5", "name=")
+    assert snapshot(copied) == before
+
+
+def test_a_run_is_not_resumed_on_other_data(copied, two_room_data, tmp_path):
+    path = tmp_path / "data"
+    shutil.copytree(two_room_data.path, path)
+    moved = (f"output_dir={tmp_path}/moved", f"data.path={path}", "training.num_steps=3")
+    assert run_program(train.main, *TINY, *moved) is None
+    shutil.rmtree(path)
+    collection = ("env.frame_size=48", "env.collection.num_episodes=12", "env.collection.max_steps=40")
+    assert run_program(collect.main, *collection, "env.collection.seed=1", f"data_path={path}") is None
+    before = snapshot(tmp_path / "moved")
+    assert_one_line_error(run_program(train.main, *TINY, *moved, "resume=true"), str(path))
+    assert snapshot(tmp_path / "moved") == before
+
+
+def test_resuming_without_a_run_is_refused(tmp_path, two_room_data):
+    code = run_program(train.main, *arguments_in(tmp_path, two_room_data, "resume=true"))
+    assert_one_line_error(code, str(tmp_path / "tiny"), "name=tiny")
+    assert snapshot(tmp_path) == {}
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_is_resumed_from_the_start(copied, tiny, two_room_data):
+    shutil.rmtree(copied / "checkpoints")
+    assert run_program(train.main, *arguments_in(copied.parent, two_room_data, "resume=true")) is None
+    resumed, whole = (latest_checkpoint(run) / "model.safetensors" for run in (copied, tiny))
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["training.num_steps=0"], ["training.num_steps=0"]),
+        (["training.batch_size=0"], ["training.batch_size=0"]),
+        (["training.batch_size=100000"], ["training.batch_size=100000", "215 clips", "lower it"]),
+        (["training.log_every=0"], ["training.log_every=0"]),
+        (["training.validate_every=0"], ["training.validate_every=0"]),
+        (["training.checkpoint_every=0"], ["training.checkpoint_every=0"]),
+        (["training.num_frames=1"], ["training.num_frames=1"]),
+        (["training.num_frames=5"], ["training.num_frames=5", "model.context=3"]),
+        (["training.learning_rate=-1"], ["learning_rate=-1"]),
+        (["training.precision=half"], ["training.precision='half'", "bfloat16"]),
+        (["device=tpu"], ["device='tpu'", "cpu"]),
+        (["data.num_workers=-1"], ["data.num_workers=-1"]),
+        (["data.val_fraction=2"], ["data.val_fraction=2"]),
+        (["data.val_fraction=-1"], ["data.val_fraction=-1"]),
+        (["seed=-1"], ["seed=-1"]),
+        (["env.frameskip=0"], ["env.frameskip=0"]),
+        (["env.frameskip=20"], ["frameskip=20", "60 steps", "40", "env.frameskip", "training.num_frames"]),
+        (["env.frame_size=64"], ["48", "64", "env.frame_size"]),
+        (["env.id=envs:lewm/Other-v0"], ["envs:lewm/TwoRoom-v0", "envs:lewm/Other-v0", "data path"]),
+        (["model.encoder.patch_size=7"], ["patch_size=7", "48"]),
+        (["two_room"], ["two_room"]),
+    ],
+    ids=" ".join,
+)
+def test_a_value_that_cannot_be_trained_with_is_refused_in_one_line(tmp_path, two_room_data, overrides, words):
+    assert_one_line_error(run_program(train.main, *arguments_in(tmp_path, two_room_data, *overrides)), *words)
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("planning.num_executed=9", "planning.num_executed=9"),
+        ("planning.horizon=0", "planning.horizon=0"),
+        ("planner.num_elites=7", "num_elites=7"),
+        ("evaluation.num_pairs=10000", "evaluation.num_pairs=10000"),
+        ("evaluation.budget=0", "evaluation.budget=0"),
+    ],
+)
+def test_planning_that_cannot_be_done_is_refused_before_training(tmp_path, two_room_data, override, word):
+    assert_one_line_error(run_program(train.main, *arguments_in(tmp_path, two_room_data, override)), word)
+    assert latest_checkpoint(tmp_path / "tiny") is None
+
+
+@pytest.mark.parametrize("mistake", ["training.batch_size=100000", "env.frameskip=20", "model.encoder.patch_size=7"])
+def test_a_refused_start_does_not_stand_in_the_way_of_the_corrected_one(tmp_path, two_room_data, mistake):
+    assert_one_line_error(run_program(train.main, *arguments_in(tmp_path, two_room_data, mistake)))
+    assert run_program(train.main, *arguments_in(tmp_path, two_room_data)) is None
+
+
+def test_pairs_that_are_all_solved_at_the_start_can_be_evaluated(tmp_path, two_room_data):
+    assert run_program(train.main, *arguments_in(tmp_path, two_room_data, "evaluation.offset=1")) is None
+    results = read_json(tmp_path / "tiny" / "results.json")
+    assert results["already_solved"] == 1
+    assert results["model"]["strict_success"]["trials"] == 0
+
+
+def foreign_folder(path):
+    path.mkdir()
+    (path / "notes.txt").write_text("not a dataset")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [(foreign_folder, ["not a dataset", "data.path"]), (Path.touch, []), (Path.mkdir, ["not a dataset", "data.path"])],
+)
+def test_a_data_path_that_is_no_dataset_is_refused_and_left_as_it_is(tmp_path, two_room_data, make, words):
+    path = tmp_path / "data"
+    make(path)
+    before = snapshot(tmp_path)
+    code = run_program(train.main, *arguments_in(tmp_path / "runs", two_room_data, f"data.path={path}"))
+    assert_one_line_error(code, str(path), *words)
+    assert {name: value for name, value in snapshot(tmp_path).items() if name.startswith("data")} == before
+
+
+# Planning with a trained run.
+
+
+def plan_arguments(run_dir, *overrides):
+    return (f"run={run_dir}", "device=cpu", *TINY_EVALUATION, *overrides)
+
+
+def test_planning_with_the_settings_of_the_training_finds_what_it_found(copied):
+    assert run_program(plan.main, *plan_arguments(copied)) is None
+    assert outcomes(copied / "plan") == outcomes(copied)
+
+
+def test_planning_with_another_seed_keeps_the_pairs(copied):
+    assert run_program(plan.main, *plan_arguments(copied, "seed=1", "name=other")) is None
+    assert pairs_of(copied / "other") == pairs_of(copied)
+    assert outcomes(copied / "other") != outcomes(copied)
+
+
+def test_planning_needs_no_optimizer(copied):
+    (latest_checkpoint(copied) / "optimizer.safetensors").unlink()
+    assert run_program(plan.main, *plan_arguments(copied)) is None
+
+
+def test_planning_with_moved_data_is_told_where_they_are(copied, two_room_data, tmp_path):
+    shutil.copytree(two_room_data.path, tmp_path / "moved")
+    assert run_program(plan.main, *plan_arguments(copied, f"data_path={tmp_path}/moved")) is None
+    assert outcomes(copied / "plan") == outcomes(copied)
+
+
+def test_planning_without_a_run_says_what_is_missing():
+    assert_one_line_error(run_program(plan.main, "device=cpu"), "run=")
+
+
+@pytest.mark.parametrize("make", [None, Path.mkdir, foreign_folder])
+def test_planning_with_a_folder_that_is_no_run_is_refused(tmp_path, make):
+    if make is not None:
+        make(tmp_path / "run")
+    assert_one_line_error(run_program(plan.main, *plan_arguments(tmp_path / "run")), f"run={tmp_path}/run")
+
+
+def test_planning_with_a_damaged_checkpoint_is_refused(copied):
+    weights = latest_checkpoint(copied) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert_one_line_error(run_program(plan.main, *plan_arguments(copied)), str(weights))
+
+
+def edit_metadata(path, **changes):
+    described = read_json(path / "metadata.json")
+    described["metadata"] |= changes
+    (path / "metadata.json").write_text(json.dumps(described))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (shutil.rmtree, ["no dataset", "collect.py"]),
+        (lambda path: edit_metadata(path, env_id="envs:lewm/Other-v0"), ["envs:lewm/Other-v0", "envs:lewm/TwoRoom-v0"]),
+        (lambda path: edit_metadata(path, frame_size=64), ["64", "48"]),
+        (
+            lambda path: np.save(path / "actions.npy", np.load(path / "actions.npy").repeat(2, 1)),
+            ["4", "2", "data_path"],
+        ),
+    ],
+)
+def test_planning_on_data_that_do_not_fit_the_model_is_refused(copied, two_room_data, tmp_path, damage, words):
+    path = tmp_path / "data"
+    shutil.copytree(two_room_data.path, path)
+    damage(path)
+    code = run_program(plan.main, *plan_arguments(copied, f"data_path={path}"))
+    assert_one_line_error(code, str(path), *words)
+    assert not (copied / "plan").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("planning.num_executed=9", "planning.num_executed=9"),
+        ("planning.context=9", "planning.context=9"),
+        ("planner.num_elites=7", "num_elites=7"),
+        ("evaluation.num_pairs=10000", "evaluation.num_pairs=10000"),
+        ("evaluation.offset=41", "evaluation.offset=41"),
+        ("evaluation.budget=0", "evaluation.budget=0"),
+        ("evaluation.manifest_seed=-1", "evaluation.manifest_seed=-1"),
+        ("planner.std=big", "std"),
+        ("device=tpu", "device='tpu'"),
+        ("model=paper", "model"),
+    ],
+)
+def test_planning_that_cannot_be_done_is_refused_in_one_line(copied, override, word):
+    assert_one_line_error(run_program(plan.main, *plan_arguments(copied, override)), word)
+    assert not (copied / "plan" / "results.json").exists()
+
+
+# Collecting.
+
+
+COLLECTION = ("env.frame_size=48", "env.collection.num_episodes=3", "env.collection.max_steps=20")
+
+
+def test_collecting_leaves_a_dataset_and_says_where(tmp_path, capsys):
+    path = tmp_path / "data"
+    assert run_program(collect.main, *COLLECTION, f"data_path={path}") is None
+    data = Episodes(path)
+    assert len(data) == 3
+    printed = capsys.readouterr().out.replace("\n", "")
+    assert f"3 episodes, {len(data.pixels)} frames: " in printed
+    assert str(path) in printed
+
+
+def test_collecting_where_something_is_is_refused_and_changes_nothing(tmp_path):
+    foreign_folder(tmp_path / "data")
+    before = snapshot(tmp_path)
+    code = run_program(collect.main, *COLLECTION, f"data_path={tmp_path}/data")
+    assert_one_line_error(code, f"{tmp_path}/data", "exists already")
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("env.collection.num_episodes=1", "env.collection.num_episodes=1"),
+        ("env.collection.max_steps=0", "env.collection.max_steps=0"),
+        ("env.collection.expert.name=two_rooms", "'two_room'"),
+        ("env.frame_size=8", "frame_size"),
+        ("env.id=envs:lewm/TwoRooms-v0", "lewm/TwoRooms"),
+        ("env.id=enws:lewm/TwoRoom-v0", "enws"),
+        ("env.collection.seed=-1", "env.collection.seed=-1"),
+        ("env=three_room", "'two_room'"),
+    ],
+)
+def test_what_cannot_be_collected_is_refused_in_one_line(tmp_path, override, word):
+    code = run_program(collect.main, *COLLECTION, f"data_path={tmp_path}/data", override)
+    assert_one_line_error(code, word)
+    assert list(tmp_path.iterdir()) == []
+
+
+# A full disk.
+
+
+def test_a_disk_that_is_full_while_collecting_leaves_no_dataset_and_can_be_mended(tmp_path):
+    arguments = (*COLLECTION, f"data_path={tmp_path}/data")
+    with full_disk(100_000):
+        assert_one_line_error(run_program(collect.main, *arguments), str(tmp_path))
+    assert not (tmp_path / "data").exists()
+    assert run_program(collect.main, *arguments) is None
+    assert len(Episodes(tmp_path / "data")) == 3
+
+
+def test_a_disk_that_is_full_while_training_ends_it_in_one_line_and_can_be_mended(tmp_path, two_room_data, tiny):
+    size = (latest_checkpoint(tiny) / "optimizer.safetensors").stat().st_size
+    arguments = arguments_in(tmp_path, two_room_data)
+    with full_disk(size - 1):
+        assert_one_line_error(run_program(train.main, *arguments), str(tmp_path / "tiny" / "checkpoints"))
+    assert latest_checkpoint(tmp_path / "tiny") is None
+    assert run_program(train.main, *arguments, "resume=true") is None
+    resumed, whole = (latest_checkpoint(run) / "model.safetensors" for run in (tmp_path / "tiny", tiny))
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path, two_room_data):
+    (tmp_path / "runs").write_text("a file in the place of the folder")
+    assert_one_line_error(run_program(train.main, *arguments_in(tmp_path / "runs", two_room_data)), str(tmp_path))
+
+
+# The command line.
+
+
+@pytest.mark.parametrize("program", [train, plan, collect])
+def test_help_lists_the_groups_and_their_options(program, capsys):
+    assert run_program(program.main, "--help") in (None, 0)
+    printed = capsys.readouterr().out
+    defaults = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{program.__name__.split('.')[-1]}.yaml"))["defaults"]
+    groups = [name for entry in defaults if isinstance(entry, dict) for name in entry if (CONFIGS / name).is_dir()]
+    assert groups
+    for group in groups:
+        options = ", ".join(sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")))
+        assert f"{group}: {options}" in printed
+
+
+def test_one_command_trains_several_seeds(tmp_path, two_room_data):
+    arguments = [argument for argument in arguments_in(tmp_path, two_room_data) if argument != "name=tiny"]
+    short = ("training.num_steps=2", "evaluation.budget=1")
+    assert run_program(train.main, "-m", "seed=0,1", *arguments, *short) is None
+    runs = [tmp_path / f"two_room_micro_sigreg_seed{seed}" for seed in (0, 1)]
+    assert all((run / "results.json").exists() for run in runs)
+    weights = {(latest_checkpoint(run) / "model.safetensors").read_bytes() for run in runs}
+    assert len(weights) == 2
+    assert pairs_of(runs[0]) == pairs_of(runs[1])
+
+
+def test_a_mistake_prints_one_line_and_nothing_else():
+    process = subprocess.run(
+        [sys.executable, "train.py", "trainin.num_steps=5"],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr == "error: unknown key 'trainin.num_steps'; did you mean 'training.num_steps'?\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_still_leaves_a_checkpoint(tmp_path, two_room_data):
+    endless = ("training.num_steps=1000000", "data.num_workers=1", "training.checkpoint_every=1000000")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "train.py",
+            *arguments_in(tmp_path, two_room_data, *endless, "training.validate_every=1000000"),
+        ],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    metrics = tmp_path / "tiny" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and len(metrics.read_bytes().splitlines()) > 5):
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "resume=true name=tiny" in printed
+    assert load_recipe(latest_checkpoint(tmp_path / "tiny"))[1] == read_metrics(tmp_path / "tiny")[-1]["step"] + 1
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_evaluate_as_one_does(tmp_path, two_room_data, tiny):
+    accelerate = str(Path(sys.executable).with_name("accelerate"))
+    launch = [accelerate, "launch", "--cpu", "--num_processes", "2", "--main_process_port", "0", "train.py"]
+    process = subprocess.run(
+        [*launch, *arguments_in(tmp_path, two_room_data)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert pairs_of(tmp_path / "tiny") == pairs_of(tiny)
+    losses, expected = ([line.get("loss/total") for line in read_metrics(run)] for run in (tmp_path / "tiny", tiny))
+    assert losses == [pytest.approx(loss, rel=1e-3) for loss in expected]

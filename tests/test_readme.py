@@ -1,0 +1,70 @@
+"""The README promises commands and files: they have to exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lewm.config import _check_overrides
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [
+    line.split("   #")[0].strip()
+    for language, block in BLOCKS
+    if language == "bash"
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.strip() and not line.startswith("#")
+]
+PROGRAMS = {"train.py": "train", "scripts/plan.py": "plan", "scripts/collect.py": "collect"}
+
+
+def overrides_of(words: list[str], program: str) -> list[str]:
+    return words[words.index(program) + 1 :]
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if any(name in command for name in PROGRAMS)])
+def test_every_program_call_in_the_readme_has_valid_overrides(command: str) -> None:
+    words = shlex.split(command)
+    program = next(name for name in PROGRAMS if name in words)
+    assert (ROOT / program).exists()
+    assert all("=" in word or word.startswith("-") for word in overrides_of(words, program)), words
+    _check_overrides(PROGRAMS[program], overrides_of(words, program))
+
+
+def test_the_readme_has_the_two_commands_of_the_quick_start() -> None:
+    assert "uv run accelerate launch train.py" in COMMANDS
+    assert "uv run pytest" in COMMANDS
+
+
+def test_every_file_that_the_readme_lists_or_links_exists() -> None:
+    tree = next(block for language, block in BLOCKS if language == "text" and "train.py" in block)
+    listed, folder = [], ""
+    for line in tree.splitlines():
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = ""
+        listed.append(name if not line.startswith(" ") else folder + name)
+        if name.endswith("/") and not line.startswith(" "):
+            folder = name
+    linked = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if not target.startswith("http")]
+    assert len(listed) > 30
+    missing = [name for name in listed + linked if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_every_source_file_stands_in_the_readme_tree() -> None:
+    tree = next(block for language, block in BLOCKS if language == "text" and "train.py" in block)
+    sources = [*ROOT.glob("lewm/**/*.py"), *ROOT.glob("envs/**/*.py"), *ROOT.glob("scripts/**/*.py")]
+    absent = [path.name for path in sources if path.name != "__init__.py" and path.name not in tree]
+    assert absent == []
+
+
+def test_code_quoted_in_the_readme_is_the_code() -> None:
+    quoted = next(block for language, block in BLOCKS if language == "python")
+    body = [line.strip() for line in quoted.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    source = "\n".join(path.read_text() for path in ROOT.glob("lewm/**/*.py"))
+    lines = {line.strip() for line in source.splitlines()}
+    assert [line for line in body if line not in lines] == []

@@ -1,0 +1,115 @@
+"""What a run leaves to read, also after it was interrupted."""
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lewm.tracking import Tracker, describe_process, progress_bar, read_metrics
+
+
+def track(run_dir, steps, start=0):
+    with Tracker(run_dir, start) as tracker:
+        for step in steps:
+            tracker.log(step, {"loss/total": 10.0 * step})
+
+
+def scalars(run_dir, tag):
+    events = EventAccumulator(str(run_dir / "tensorboard"))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+def test_each_step_is_a_line_of_json(tmp_path):
+    with Tracker(tmp_path, 0) as tracker:
+        tracker.log(4, {"loss/total": 0.5, "train/learning_rate": 1e-3})
+        tracker.log(9, {"val/prediction": 0.25})
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines == [{"step": 4, "loss/total": 0.5, "train/learning_rate": 1e-3}, {"step": 9, "val/prediction": 0.25}]
+    assert read_metrics(tmp_path) == lines
+
+
+def test_a_line_is_on_the_disk_when_it_is_logged(tmp_path):
+    with Tracker(tmp_path, 0) as tracker:
+        tracker.log(4, {"loss/total": 0.5})
+        assert read_metrics(tmp_path) == [{"step": 4, "loss/total": 0.5}]
+
+
+def test_tensorboard_has_the_same_numbers(tmp_path):
+    track(tmp_path, [0, 1, 2])
+    assert scalars(tmp_path, "loss/total") == [(0, 0.0), (1, 10.0), (2, 20.0)]
+
+
+def test_numbers_come_back_as_they_were(tmp_path):
+    value = 0.1 + 0.2
+    with Tracker(tmp_path, 0) as tracker:
+        tracker.log(0, {"a": value})
+    assert read_metrics(tmp_path)[0]["a"] == value
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4, 9])
+def test_a_resumed_tracker_drops_what_was_logged_from_its_start_on(tmp_path, start):
+    track(tmp_path, range(4))
+    track(tmp_path, [], start)
+    assert [line["step"] for line in read_metrics(tmp_path)] == list(range(min(start, 4)))
+
+
+def test_a_resumed_run_has_every_step_once(tmp_path):
+    track(tmp_path, range(6))
+    track(tmp_path, range(3, 8), start=3)
+    assert read_metrics(tmp_path) == [{"step": step, "loss/total": 10.0 * step} for step in range(8)]
+    assert [step for step, _ in scalars(tmp_path, "loss/total")] == list(range(8))
+
+
+def test_two_lines_of_one_step_are_both_kept_or_both_dropped(tmp_path):
+    track(tmp_path, [0, 1, 1, 2, 2])
+    track(tmp_path, [], start=2)
+    assert [line["step"] for line in read_metrics(tmp_path)] == [0, 1, 1]
+
+
+def test_a_last_line_that_was_cut_off_does_not_hinder_resuming(tmp_path):
+    track(tmp_path, range(4))
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text()[:-9])  # of a full disk, or a machine that lost power
+    track(tmp_path, [3], start=3)
+    assert [line["step"] for line in read_metrics(tmp_path)] == [0, 1, 2, 3]
+
+
+def test_what_was_logged_before_an_error_is_kept(tmp_path):
+    def log_and_fail():
+        with Tracker(tmp_path, 0) as tracker:
+            tracker.log(0, {"loss/total": 1.0})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        log_and_fail()
+    assert read_metrics(tmp_path) == [{"step": 0, "loss/total": 1.0}]
+    assert scalars(tmp_path, "loss/total") == [(0, 1.0)]
+
+
+def test_a_number_that_is_not_finite_can_be_read_again(tmp_path):
+    with Tracker(tmp_path, 0) as tracker:
+        tracker.log(0, {"probe/r2_constant": math.nan})
+    assert math.isnan(read_metrics(tmp_path)[0]["probe/r2_constant"])
+
+
+def test_a_process_is_described_by_its_command_commit_and_versions():
+    described = describe_process()
+    assert json.loads(json.dumps(described)) == described
+    assert described["command"]
+    assert described["commit"] == "unknown" or len(described["commit"]) == 40
+    assert {"python", "torch", "numpy", "lewm"} <= set(described["versions"])
+
+
+def test_a_bar_shows_counts_and_its_unit():
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with progress_bar(console) as progress:
+        bar = progress.add_task("training", total=7, unit="steps")
+        for _ in range(7):
+            progress.advance(bar)
+    assert "training" in console.file.getvalue()
+    assert "7/7" in console.file.getvalue()
+    assert "steps/s" in console.file.getvalue()

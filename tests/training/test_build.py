@@ -1,0 +1,146 @@
+"""Models and controllers from their configurations; what cannot be built is refused by name and value."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lewm.errors import InputError
+from lewm.planning.costs import GOAL_COSTS
+from lewm.training.build import build_model, build_mpc, build_regularizer
+from tests.programs import TINY, compose
+
+FRAME_SIZE, ACTION_DIM = 48, 10
+
+
+@pytest.fixture(scope="module")
+def config():
+    return compose(*TINY)
+
+
+@pytest.fixture(scope="module")
+def model(config):
+    return build_model(config.model, FRAME_SIZE, ACTION_DIM)
+
+
+def mpc_of(model, config, planner=None, **planning):
+    bound = torch.arange(1.0, ACTION_DIM + 1)
+    planner = config.planner | (planner or {})
+    return build_mpc(model, planner, replace(config.planning, **planning), -bound, 2 * bound, seed=5)
+
+
+def refusal(function, *arguments, **keywords):
+    with pytest.raises(InputError) as error:
+        function(*arguments, **keywords)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_model_takes_frames_of_the_environment_and_blocks_of_actions(config, model):
+    z = model.encode(torch.zeros(2, 3, 3, FRAME_SIZE, FRAME_SIZE, dtype=torch.uint8))
+    assert z.shape == (2, 3, config.model.embedding_dim)
+    assert model.predict(z, torch.zeros(2, 3, ACTION_DIM)).shape == z.shape
+
+
+def test_a_model_sees_as_many_frames_as_its_context(config):
+    model = build_model(replace(config.model, context=2), FRAME_SIZE, ACTION_DIM).eval()
+    assert model.context == 2
+    z, actions = torch.zeros(1, 1, config.model.embedding_dim), torch.zeros(1, 4, ACTION_DIM)
+    assert model.rollout(z, actions).shape == (1, 4, config.model.embedding_dim)
+
+
+def test_the_two_projectors_do_not_share_their_weights(model):
+    assert not {id(p) for p in model.projector.parameters()} & {id(p) for p in model.predictor_projector.parameters()}
+
+
+def test_initial_weights_are_a_function_of_the_global_seed(config):
+    models = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        models.append(torch.cat([p.flatten() for p in build_model(config.model, FRAME_SIZE, ACTION_DIM).parameters()]))
+    assert torch.equal(models[0], models[1])
+    assert not torch.equal(models[0], models[2])
+
+
+def test_a_regularizer_has_the_arguments_of_its_configuration(config):
+    assert build_regularizer(config.regularizer).num_directions == config.regularizer["num_directions"]
+
+
+def test_a_controller_has_the_arguments_of_its_configuration(model, config):
+    mpc = mpc_of(model, config, horizon=4, num_executed=2, context=3, batch_size=7, goal_cost="last_distance")
+    assert (mpc.horizon, mpc.context, mpc.batch_size, mpc.seed) == (4, 3, 7, 5)
+    assert mpc.goal_cost is GOAL_COSTS["last_distance"]
+    assert mpc.planner.num_samples == config.planner["num_samples"]
+    assert (mpc.planner.low[2], mpc.planner.high[2]) == (-3, 6)
+
+
+@pytest.mark.parametrize("goal_cost", GOAL_COSTS)
+def test_every_goal_cost_can_be_chosen_by_name(model, config, goal_cost):
+    assert mpc_of(model, config, goal_cost=goal_cost).goal_cost is GOAL_COSTS[goal_cost]
+
+
+@pytest.mark.parametrize(
+    ("planner", "planning", "words"),
+    [
+        ({}, {"num_executed": 3, "horizon": 2}, ["planning.num_executed=3", "planning.horizon=2"]),
+        ({}, {"num_executed": 0}, ["planning.num_executed=0"]),
+        ({}, {"num_executed": -1}, ["planning.num_executed=-1"]),
+        ({}, {"horizon": 0}, ["planning.horizon=0"]),
+        ({}, {"horizon": 0, "num_executed": 0}, ["planning.horizon=0"]),
+        ({}, {"context": 4}, ["planning.context=4", "3 frames"]),
+        ({}, {"context": 0}, ["context=0"]),
+        ({}, {"batch_size": 0}, ["batch_size=0"]),
+        ({}, {"goal_cost": "mean_distanse"}, ["planning.goal_cost='mean_distanse'", "mean_distance"]),
+        ({"num_elites": 7}, {}, ["num_elites=7", "num_samples=6"]),
+        ({"num_elites": 0}, {}, ["num_elites=0"]),
+        ({"num_samples": 0}, {}, ["num_samples=0"]),
+        ({"num_iterations": 0}, {}, ["num_iterations=0"]),
+        ({"name": "cam"}, {}, ["planner", "'cam'", "'cem'"]),
+        ({"num_eletes": 3}, {}, ["'num_eletes'", "'num_elites'"]),
+    ],
+)
+def test_planning_that_cannot_be_done_is_refused_by_name_and_value(model, config, planner, planning, words):
+    message = refusal(mpc_of, model, config, planner, **planning)
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "words"),
+    [
+        ("encoder", {"name": "vitt"}, ["encoder", "'vitt'", "'vit'"]),
+        ("encoder", {"widht": 96}, ["encoder", "'widht'", "'width'"]),
+        ("encoder", {"patch_size": 7}, ["patch_size=7", "48"]),
+        ("encoder", {"pooling": "max"}, ["'max'", "cls, mean"]),
+        ("encoder", {"normalization": "batch"}, ["'batch'", "imagenet, dataset"]),
+        ("encoder", {"positions": "rotary"}, ["'rotary'", "learned, sincos"]),
+        ("encoder", {"num_heads": 3}, ["num_heads"]),
+        ("encoder", {"width": 18, "num_heads": 2}, ["divisible by 4"]),
+        ("predictor", {"name": "adalm"}, ["predictor", "'adalm'", "'adaln'"]),
+        ("predictor", {"dropout": 2.0}, ["dropout", "2"]),
+        ("projector", {"name": "linear"}, ["projector", "'linear'", "mlp"]),
+        ("projector", {"depth": 2}, ["projector", "'depth'"]),
+        ("action_encoder", {"hidden": 2}, ["action_encoder", "'hidden'", "'hidden_dim'"]),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused_by_name_and_value(config, part, changes, words):
+    changed = replace(config.model, **{part: getattr(config.model, part) | changes})
+    message = refusal(build_model, changed, FRAME_SIZE, ACTION_DIM)
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "sigregg"}, ["regularizer", "'sigregg'", "'sigreg'"]),
+        ({"num_direction": 3}, ["regularizer", "'num_direction'", "'num_directions'"]),
+        ({"num_knots": 1}, ["num_knots=1"]),
+        ({"num_directions": 0}, ["num_directions=0"]),
+        ({"max_knot": -1.0}, ["max_knot=-1.0"]),
+    ],
+)
+def test_a_regularizer_that_cannot_be_built_is_refused_by_name_and_value(config, changes, words):
+    message = refusal(build_regularizer, config.regularizer | changes)
+    for word in words:
+        assert word in message

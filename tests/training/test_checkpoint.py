@@ -1,0 +1,300 @@
+"""A checkpoint is whole or absent, comes back bit for bit, and holds nothing that could be run."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from lewm.data.normalize import ActionNormalizer
+from lewm.errors import InputError, one_line_errors
+from lewm.training.checkpoint import (
+    Recipe,
+    latest_checkpoint,
+    load_optimizer,
+    load_recipe,
+    load_weights,
+    save_checkpoint,
+)
+from tests.disk import full_disk
+from tests.programs import TINY, compose
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return recipe_of(compose(*TINY))
+
+
+def recipe_of(config):
+    return Recipe(config, ActionNormalizer((0.1, -0.2), (0.5, 1 / 3)), (-1.0, -1.0), (1.0, 1.0), "abc")
+
+
+def trained(recipe, num_steps=2, seed=0):
+    """A model after some steps on noise, and its optimizer."""
+    torch.manual_seed(seed)
+    model = recipe.build_model()
+    model.fit_normalization(torch.randint(256, (4, 2, 3, 48, 48), dtype=torch.uint8))
+    optimizer = new_optimizer(model)
+    for _ in range(num_steps):
+        z = model.encode(torch.randint(256, (4, 3, 3, 48, 48), dtype=torch.uint8))
+        (model.predict(z, torch.randn(4, 3, recipe.action_dim)) - z).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model, optimizer
+
+
+def new_optimizer(model):
+    return torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=1e-2)
+
+
+def load(path):
+    """Everything that a checkpoint holds, as train.py and plan.py read it."""
+    recipe, step = load_recipe(path)
+    model = recipe.build_model()
+    load_weights(path, model)
+    optimizer = new_optimizer(model)
+    load_optimizer(path, optimizer)
+    return recipe, step, model, optimizer
+
+
+def assert_same_tensors(actual, expected):
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        assert actual[name].dtype == value.dtype
+        assert torch.equal(actual[name], value), name
+
+
+def optimizer_tensors(optimizer):
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{key}": value for index, entry in state.items() for key, value in entry.items()}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory, recipe):
+    """A run folder with a checkpoint of step 7 in it, its model and its optimizer."""
+    folder = tmp_path_factory.mktemp("original")
+    model, optimizer = trained(recipe)
+    save_checkpoint(folder / "checkpoints", recipe, 7, model, optimizer)
+    return folder, model, optimizer
+
+
+@pytest.fixture
+def saved(tmp_path, original):
+    """The path of a copy of its checkpoint, its model and its optimizer."""
+    folder, model, optimizer = original
+    shutil.copytree(folder, tmp_path / "run")
+    return tmp_path / "run" / "checkpoints" / "step_0000007", model, optimizer
+
+
+def test_recipe_and_step_come_back(saved, recipe):
+    assert load_recipe(saved[0]) == (recipe, 7)
+
+
+def test_weights_and_buffers_come_back_bit_for_bit(saved):
+    path, model, _ = saved
+    assert_same_tensors(load(path)[2].state_dict(), model.state_dict())
+
+
+def test_the_optimizer_comes_back_bit_for_bit(saved):
+    path, _, optimizer = saved
+    assert optimizer_tensors(optimizer)
+    assert_same_tensors(optimizer_tensors(load(path)[3]), optimizer_tensors(optimizer))
+
+
+def test_the_action_dimension_is_that_of_a_block(recipe):
+    assert recipe.action_dim == 2 * recipe.config.env.frameskip
+
+
+def test_a_checkpoint_is_safetensors_and_json_and_nothing_else(saved):
+    names = sorted(path.name for path in saved[0].iterdir())
+    assert names == ["checkpoint.json", "model.safetensors", "optimizer.safetensors"]
+    json.loads((saved[0] / "checkpoint.json").read_text())
+    for name in names[1:]:
+        assert load_file(saved[0] / name)
+
+
+def test_a_checkpoint_is_found_where_the_run_is(saved, tmp_path):
+    assert latest_checkpoint(tmp_path / "run") == saved[0]
+
+
+def test_a_run_without_a_checkpoint_has_none(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+
+
+def test_only_the_last_checkpoint_is_kept(saved, recipe, tmp_path):
+    for step in (9, 99, 1000):
+        path = save_checkpoint(saved[0].parent, recipe, step, *trained(recipe))
+        assert latest_checkpoint(tmp_path / "run") == path
+        assert list(saved[0].parent.iterdir()) == [path]
+        assert load_recipe(path)[1] == step
+
+
+def test_a_step_can_be_saved_again(saved, recipe):
+    model, optimizer = trained(recipe, num_steps=4)
+    path = save_checkpoint(saved[0].parent, recipe, 7, model, optimizer)
+    assert_same_tensors(load(path)[2].state_dict(), model.state_dict())
+
+
+class Interrupting(nn.Module):
+    """A model that raises when its weights are asked for."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def state_dict(self):
+        raise self.error
+
+
+class InterruptingOptimizer(Interrupting):
+    """An optimizer whose state cannot be had: the weights are written by then."""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, SystemExit])
+@pytest.mark.parametrize("part", ["model", "optimizer"])
+def test_an_interrupted_save_leaves_the_checkpoint_before_it(saved, recipe, tmp_path, part, error):
+    path, model, optimizer = saved
+    parts = (Interrupting(error), optimizer) if part == "model" else (model, InterruptingOptimizer(error))
+    with pytest.raises(error):
+        save_checkpoint(path.parent, recipe, 8, *parts)
+    assert latest_checkpoint(tmp_path / "run") == path
+    assert_same_tensors(load(path)[2].state_dict(), model.state_dict())
+
+
+def test_the_remains_of_an_interrupted_save_do_not_get_into_the_next(saved, recipe):
+    path, model, optimizer = saved
+    remains = path.parent / "partial"
+    remains.mkdir()
+    (remains / "something.else").write_text("")
+    following = save_checkpoint(path.parent, recipe, 8, model, optimizer)
+    assert len(list(following.iterdir())) == 3
+    assert list(path.parent.iterdir()) == [following]
+
+
+def file_sizes(path):
+    return {file.name: file.stat().st_size for file in path.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
+def test_a_full_disk_raises_and_leaves_the_checkpoint_before_it(saved, recipe, tmp_path, name):
+    path, model, optimizer = saved
+    with pytest.raises((OSError, InputError)), full_disk(file_sizes(path)[name] - 1):
+        save_checkpoint(path.parent, recipe, 8, *trained(recipe, num_steps=4))
+    assert latest_checkpoint(tmp_path / "run") == path
+    loaded = load(path)
+    assert_same_tensors(loaded[2].state_dict(), model.state_dict())
+    assert_same_tensors(optimizer_tensors(loaded[3]), optimizer_tensors(optimizer))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
+def test_a_full_disk_ends_a_program_with_one_line(saved, recipe, name):
+    path, model, optimizer = saved
+    with pytest.raises(SystemExit) as end, full_disk(file_sizes(path)[name] - 1), one_line_errors():
+        save_checkpoint(path.parent, recipe, 8, model, optimizer)
+    assert end.value.code.startswith("error: ")
+    assert "\n" not in end.value.code
+    assert str(path.parent) in end.value.code
+
+
+def test_after_a_full_disk_the_next_save_succeeds(saved, recipe, tmp_path):
+    path, model, optimizer = saved
+    with pytest.raises((OSError, InputError)), full_disk(100):
+        save_checkpoint(path.parent, recipe, 8, model, optimizer)
+    following = save_checkpoint(path.parent, recipe, 8, model, optimizer)
+    assert list(path.parent.iterdir()) == [following]
+
+
+def edited_description(change):
+    def damage(path):
+        described = json.loads((path / "checkpoint.json").read_text())
+        change(described)
+        (path / "checkpoint.json").write_text(json.dumps(described))
+
+    return damage
+
+
+def replaced(name, content):
+    return lambda path: (path / name).write_bytes(content)
+
+
+def cut_off(name):
+    return lambda path: (path / name).write_bytes((path / name).read_bytes()[:-20])
+
+
+def tensors_changed(name, change):
+    def damage(path):
+        tensors = load_file(path / name)
+        change(tensors)
+        save_file(tensors, path / name)
+
+    return damage
+
+
+DAMAGES = {
+    "no folder": shutil.rmtree,
+    "a folder of something else": lambda path: [file.unlink() for file in path.iterdir()],
+    "no description": lambda path: (path / "checkpoint.json").unlink(),
+    "a description cut off": cut_off("checkpoint.json"),
+    "an empty description": replaced("checkpoint.json", b""),
+    "a description that is no text": replaced("checkpoint.json", b"\x80\x04\xff\xfe"),
+    "a description that is a list": replaced("checkpoint.json", b"[]"),
+    "another format": edited_description(lambda described: described.update(format="other")),
+    "a later version": edited_description(lambda described: described.update(version=2)),
+    "no step": edited_description(lambda described: described.pop("step")),
+    "no normalizer": edited_description(lambda described: described.pop("normalizer")),
+    "no configuration": edited_description(lambda described: described.pop("config")),
+    "a configuration without a key": edited_description(lambda described: described["config"].pop("seed")),
+    "a configuration with a class": edited_description(
+        lambda described: described["config"]["model"].update(_target_="os.system")
+    ),
+    "a part of an unknown name": edited_description(
+        lambda described: described["config"]["model"]["encoder"].update(name="os.system")
+    ),
+    "no weights": lambda path: (path / "model.safetensors").unlink(),
+    "weights cut off": cut_off("model.safetensors"),
+    "empty weights": replaced("model.safetensors", b""),
+    "pickled weights": lambda path: torch.save({}, path / "model.safetensors"),
+    "a weight too few": tensors_changed("model.safetensors", lambda tensors: tensors.popitem()),
+    "a weight too many": tensors_changed("model.safetensors", lambda tensors: tensors.update(other=torch.ones(1))),
+    "a weight of another shape": tensors_changed(
+        "model.safetensors", lambda tensors: tensors.update({"predictor.norm.weight": torch.ones(3)})
+    ),
+    "another architecture": edited_description(
+        lambda described: described["config"]["model"]["encoder"].update(depth=2)
+    ),
+    "no optimizer": lambda path: (path / "optimizer.safetensors").unlink(),
+    "an optimizer cut off": cut_off("optimizer.safetensors"),
+    "an optimizer of something else": tensors_changed(
+        "optimizer.safetensors", lambda tensors: tensors.update(other=torch.ones(1))
+    ),
+    "an optimizer of another shape": tensors_changed(
+        "optimizer.safetensors", lambda tensors: tensors.update({"0.exp_avg": torch.ones(3)})
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_or_foreign_checkpoint_is_refused_in_one_line(saved, damage):
+    damage(saved[0])
+    with pytest.raises(InputError) as error:
+        load(saved[0])
+    assert "\n" not in str(error.value)
+
+
+def test_the_refusal_of_a_damaged_checkpoint_names_it(saved):
+    cut_off("model.safetensors")(saved[0])
+    with pytest.raises(InputError, match=str(saved[0])):
+        load(saved[0])
+
+
+@pytest.mark.parametrize("option", ["micro", "paper"])
+def test_models_of_every_configuration_come_back(tmp_path, option):
+    config = compose(
+        f"model={option}", f"env.frame_size={ {'micro': 64, 'paper': 56}[option] }", "model.encoder.depth=1"
+    )
+    recipe = recipe_of(config)
+    model = recipe.build_model()
+    path = save_checkpoint(tmp_path, recipe, 1, model, new_optimizer(model))
+    assert_same_tensors(load(path)[2].state_dict(), model.state_dict())

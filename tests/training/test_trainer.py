@@ -1,0 +1,357 @@
+"""Training: what a step does depends on the seed and the step only, on one process and on two."""
+
+import math
+import os
+import signal
+from contextlib import suppress
+from functools import partial
+
+import pytest
+import torch
+
+from lewm.data.clips import Clips
+from lewm.data.episodes import Episodes
+from lewm.errors import InputError
+from lewm.tracking import read_metrics
+from lewm.training.checkpoint import latest_checkpoint, load_recipe
+from lewm.training.trainer import learning_rate
+from tests.programs import TINY, compose, make_trainer
+from tests.ranks import run_ranks
+
+NUM_STEPS, STOP = 6, 3
+
+
+class EventfulClips(Clips):
+    """Clips that call `event` when the batch of step `step` is about to be read; the draw of a Validation is none."""
+
+    step, event = None, None
+
+    def arm(self, step, event):
+        self.step, self.event, self.num_read = step, event, 0
+
+    def __getitems__(self, indices):
+        if self.event is not None:
+            if self.num_read == self.step:
+                self.event()
+            self.num_read += 1
+        return super().__getitems__(indices)
+
+
+def send(*numbers):
+    """An event that sends signals to this process."""
+    return lambda: [os.kill(os.getpid(), number) for number in numbers]
+
+
+class KilledError(Exception):
+    """What a killed process would not have the time to raise."""
+
+
+def kill():
+    raise KilledError
+
+
+def trainer_in(folder, data, *overrides, step=None, event=None):
+    """A tiny trainer whose run folder is folder/tiny; event() is called before the batch of `step` is read."""
+    config = compose(*TINY, f"data.path={data.path}", f"output_dir={folder}", *overrides)
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    trainer = make_trainer(config, data, EventfulClips)
+    if event is not None:
+        trainer.clips.arm(step, event)
+    return trainer
+
+
+def resume(folder, data, *overrides):
+    """A new trainer that has gone on from the last checkpoint in the folder, in a process with another random state."""
+    trainer = trainer_in(folder, data, *overrides)
+    checkpoint = latest_checkpoint(trainer.config.run_dir)
+    torch.manual_seed(987)
+    assert trainer.fit(checkpoint, load_recipe(checkpoint)[1])
+    return trainer
+
+
+def fit(folder, data, *overrides):
+    trainer = trainer_in(folder, data, *overrides)
+    assert trainer.fit(None, 0)
+    return trainer
+
+
+def tensors_of(trainer):
+    """All weights, buffers and optimizer tensors, by name."""
+    state = trainer.optimizer.optimizer.state_dict()["state"]
+    moments = {f"{index}.{key}": value for index, entry in state.items() for key, value in entry.items()}
+    return {name: value.clone() for name, value in (trainer.model.state_dict() | moments).items()}
+
+
+def assert_same_tensors(actual, expected):
+    assert actual.keys() == expected.keys()
+    assert [name for name, value in expected.items() if not torch.equal(actual[name], value)] == []
+
+
+def metrics_of(trainer):
+    """What was logged, without what a clock measured."""
+    return without_speed(read_metrics(trainer.config.run_dir))
+
+
+def without_speed(lines):
+    return [{tag: value for tag, value in line.items() if not tag.startswith("speed/")} for line in lines]
+
+
+@pytest.fixture(scope="module", params=[0.0, 0.4], ids=["no dropout", "dropout"])
+def whole(request, tmp_path_factory, two_room_data):
+    """A run without interruption, and the overrides that give it."""
+    overrides = (f"model.predictor.dropout={request.param}",)
+    trainer = fit(tmp_path_factory.mktemp("whole"), two_room_data, *overrides)
+    return trainer, tensors_of(trainer), overrides
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_and_resumed_run_is_the_same_run_bit_for_bit(tmp_path, two_room_data, whole, number):
+    trainer, tensors, overrides = whole
+    stopped = trainer_in(tmp_path, two_room_data, *overrides, step=STOP - 1, event=send(number))
+    assert not stopped.fit(None, 0)
+    resumed = resume(tmp_path, two_room_data, *overrides)
+    assert_same_tensors(tensors_of(resumed), tensors)
+    assert metrics_of(resumed) == metrics_of(trainer)
+
+
+def test_a_killed_and_resumed_run_is_the_same_run_bit_for_bit(tmp_path, two_room_data, whole):
+    trainer, tensors, overrides = whole
+    killed = trainer_in(tmp_path, two_room_data, *overrides, step=5, event=kill)
+    with pytest.raises(KilledError):
+        killed.fit(None, 0)
+    assert [line["step"] for line in metrics_of(killed)][-1] == 4  # beyond the checkpoint of step 3
+    resumed = resume(tmp_path, two_room_data, *overrides)
+    assert_same_tensors(tensors_of(resumed), tensors)
+    assert metrics_of(resumed) == metrics_of(trainer)
+
+
+def test_a_run_can_be_resumed_at_every_step(tmp_path, two_room_data, whole):
+    trainer, tensors, overrides = whole
+    for step in range(NUM_STEPS - 1):
+        stopped = trainer_in(tmp_path, two_room_data, *overrides, step=0, event=send(signal.SIGINT))
+        checkpoint = latest_checkpoint(stopped.config.run_dir)
+        assert not stopped.fit(checkpoint, step)
+    resumed = resume(tmp_path, two_room_data, *overrides)
+    assert_same_tensors(tensors_of(resumed), tensors)
+    assert metrics_of(resumed) == metrics_of(trainer)
+
+
+def test_these_tests_would_notice_dropout_that_is_drawn_anew(tmp_path, two_room_data, whole):
+    _, tensors, overrides = whole
+    other = fit(tmp_path, two_room_data, "model.predictor.dropout=0.41")
+    assert not all(torch.equal(value, tensors[name]) for name, value in tensors_of(other).items()), overrides
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, two_room_data):
+    """The trainer of a finished run and its tensors."""
+    trainer = fit(tmp_path_factory.mktemp("reference"), two_room_data)
+    return trainer, tensors_of(trainer)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["training.log_every=4", "training.validate_every=2", "training.checkpoint_every=1", "data.num_workers=1"],
+)
+@pytest.mark.filterwarnings("default:.*fork.*:DeprecationWarning")
+def test_looking_at_a_run_does_not_change_it(tmp_path, two_room_data, reference, override):
+    assert_same_tensors(tensors_of(fit(tmp_path, two_room_data, override)), reference[1])
+
+
+@pytest.mark.parametrize("override", ["seed=1", "objective.regularizer_weight=0.5", "training.learning_rate=2e-3"])
+def test_other_settings_give_other_weights(tmp_path, two_room_data, reference, override):
+    other = tensors_of(fit(tmp_path, two_room_data, override))
+    weight = "projector.0.weight"
+    assert not torch.equal(other[weight], reference[1][weight])
+
+
+def test_training_changes_every_weight_that_is_trained(two_room_data, tmp_path, reference):
+    fresh = trainer_in(tmp_path, two_room_data).model
+    trained = [name for name, parameter in fresh.named_parameters() if parameter.requires_grad]
+    initial = fresh.state_dict()
+    assert trained
+    assert [name for name in trained if torch.equal(initial[name], reference[1][name])] == []
+
+
+def test_a_batch_normalization_counts_training_steps_only(reference):
+    """Validations leave it alone, and training goes on in train mode after them."""
+    counts = [value.item() for name, value in reference[1].items() if name.endswith("num_batches_tracked")]
+    assert counts == [NUM_STEPS, NUM_STEPS]
+
+
+def test_a_validation_sees_the_model_in_eval_mode(tmp_path, two_room_data):
+    trainer, seen = trainer_in(tmp_path, two_room_data), []
+
+    def validate(model):
+        seen.append(any(module.training for module in model.modules()))
+        return {"val/zero": 0.0}
+
+    trainer.validate = validate
+    trainer.fit(None, 0)
+    assert seen == [False, False]
+
+
+def test_each_logged_step_has_these_numbers(reference):
+    logged = [line for line in read_metrics(reference[0].config.run_dir) if "loss/total" in line]
+    assert [line["step"] for line in logged] == list(range(NUM_STEPS))
+    for line in logged:
+        assert set(line) == {
+            "step",
+            "loss/total",
+            "loss/prediction",
+            "loss/regularizer",
+            "regularizer/statistic",
+            "train/prediction_over_copy_last",
+            "train/effective_rank",
+            "train/std_min",
+            "train/std_median",
+            "train/grad_norm",
+            "train/learning_rate",
+            "speed/frames_per_second",
+        }
+        assert all(math.isfinite(value) for value in line.values())
+
+
+def test_each_validation_has_these_numbers(reference):
+    logged = [line for line in metrics_of(reference[0]) if "val/prediction" in line]
+    assert [line["step"] for line in logged] == [2, 5]
+    for line in logged:
+        assert set(line) == {
+            "step",
+            "probe/r2_agent_x",
+            "probe/r2_agent_y",
+            "val/prediction",
+            "val/prediction_over_copy_last",
+            "val/effective_rank",
+            "val/std_min",
+            "val/std_median",
+        }
+
+
+def test_logged_losses_add_up(reference):
+    config = reference[0].config
+    for line in metrics_of(reference[0]):
+        if "loss/total" in line:
+            weighted = config.objective.regularizer_weight * line["loss/regularizer"]
+            assert line["loss/total"] == pytest.approx(line["loss/prediction"] + weighted, rel=1e-5)
+            statistic = line["loss/regularizer"] * config.training.batch_size
+            assert line["regularizer/statistic"] == pytest.approx(statistic)
+
+
+def test_the_logged_learning_rate_follows_the_schedule(reference):
+    training = reference[0].config.training
+    logged = [line["train/learning_rate"] for line in metrics_of(reference[0]) if "loss/total" in line]
+    factors = [learning_rate(step, NUM_STEPS, training.warmup_fraction) for step in range(NUM_STEPS)]
+    assert logged == pytest.approx([training.learning_rate * factor for factor in factors])
+
+
+def test_the_last_step_is_validated_and_saved_whatever_the_intervals(tmp_path, two_room_data):
+    trainer = fit(tmp_path, two_room_data, "training.validate_every=4", "training.checkpoint_every=4")
+    assert [line["step"] for line in metrics_of(trainer) if "val/prediction" in line] == [3, 5]
+    assert latest_checkpoint(trainer.config.run_dir).name == "step_0000006"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_training_with_a_checkpoint_of_the_step_it_reached(tmp_path, two_room_data, number):
+    trainer = trainer_in(tmp_path, two_room_data, step=1, event=send(number))
+    assert trainer.fit(None, 0) is False
+    assert load_recipe(latest_checkpoint(trainer.config.run_dir)) == (trainer.recipe, 2)
+
+
+def test_an_interrupt_in_the_last_step_ends_nothing_early(tmp_path, two_room_data):
+    trainer = trainer_in(tmp_path, two_room_data, step=NUM_STEPS - 1, event=send(signal.SIGINT))
+    assert trainer.fit(None, 0) is True
+    assert load_recipe(latest_checkpoint(trainer.config.run_dir))[1] == NUM_STEPS
+
+
+def test_a_second_interrupt_acts_at_once(tmp_path, two_room_data):
+    trainer = trainer_in(tmp_path, two_room_data, step=1, event=send(signal.SIGINT, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(None, 0)
+    assert latest_checkpoint(trainer.config.run_dir) is None
+
+
+@pytest.mark.parametrize("event", [lambda: None, send(signal.SIGINT), send(signal.SIGTERM), kill])
+def test_signal_handlers_are_restored_however_training_ends(tmp_path, two_room_data, event):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    trainer = trainer_in(tmp_path, two_room_data, step=1, event=event)
+    with suppress(KilledError):
+        trainer.fit(None, 0)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, two_room_data):
+    intervals = ("training.log_every=4", "training.checkpoint_every=2", "training.validate_every=50")
+    trainer = trainer_in(tmp_path, two_room_data, "training.learning_rate=1e30", *intervals)
+    with pytest.raises((InputError, FloatingPointError)):
+        trainer.fit(None, 0)
+    assert latest_checkpoint(trainer.config.run_dir) is None
+
+
+def test_a_loss_that_is_not_finite_is_an_input_error_that_names_the_remedy(tmp_path, two_room_data):
+    trainer = trainer_in(tmp_path, two_room_data, "training.learning_rate=1e30")
+    with pytest.raises(InputError, match=r"training\.learning_rate"):
+        trainer.fit(None, 0)
+
+
+@pytest.mark.parametrize("num_clips", [10**5, 216])
+def test_a_batch_larger_than_the_data_is_refused(tmp_path, two_room_data, num_clips):
+    trainer = trainer_in(tmp_path, two_room_data, f"training.batch_size={num_clips}")
+    with pytest.raises(InputError, match=rf"training\.batch_size={num_clips}.*215 clips: lower it"):
+        trainer.fit(None, 0)
+
+
+def with_ranks(folder, data_path, rank, ranks):
+    """Tensors of a run, and of one that was interrupted on the last rank only and resumed."""
+    if ranks > 1:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks)}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}  # asked for, not used: there is a group
+    data, dropout = Episodes(data_path), "model.predictor.dropout=0.4"
+    whole = tensors_of(fit(folder / "whole", data, dropout))
+    stopped = trainer_in(folder / "resumed", data, dropout, step=STOP - 1, event=send(signal.SIGTERM))
+    if rank != ranks - 1:
+        stopped.clips.arm(-1, None)
+    finished = stopped.fit(None, 0)
+    resumed = tensors_of(resume(folder / "resumed", data, dropout))
+    plain = fit(folder / "plain", data)
+    return {
+        "whole": whole,
+        "resumed": resumed,
+        "plain": {name: value.clone() for name, value in plain.model.named_buffers()},
+        "finished": torch.tensor(finished),
+    }
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory, two_room_data):
+    """What both ranks returned, and the folder of their runs."""
+    folder = tmp_path_factory.mktemp("ranks")
+    return run_ranks(partial(with_ranks, folder, two_room_data.path), 2, folder), folder
+
+
+def test_two_processes_end_with_the_same_weights(two_ranks):
+    first, second = two_ranks[0]
+    assert_same_tensors(second["whole"], first["whole"])
+
+
+def test_a_run_on_two_processes_is_the_same_after_an_interrupt_of_one_bit_for_bit(two_ranks):
+    ranks, folder = two_ranks
+    assert [rank["finished"].item() for rank in ranks] == [False, False]
+    for rank in ranks:
+        assert_same_tensors(rank["resumed"], rank["whole"])
+    resumed, whole = (without_speed(read_metrics(folder / name / "tiny")) for name in ("resumed", "whole"))
+    assert resumed == whole
+
+
+def test_two_processes_train_as_one_does_with_the_whole_batch(two_ranks, reference):
+    losses = [
+        [[line[tag] for tag in line if tag.startswith("loss/")] for line in lines if "loss/total" in line]
+        for lines in (read_metrics(two_ranks[1] / "plain" / "tiny"), metrics_of(reference[0]))
+    ]
+    assert len(losses[0]) == NUM_STEPS
+    torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), rtol=1e-3, atol=0)
+
+
+def test_two_processes_log_and_validate_what_one_does(two_ranks, reference):
+    lines = read_metrics(two_ranks[1] / "plain" / "tiny")
+    assert [set(line) for line in lines] == [set(line) for line in read_metrics(reference[0].config.run_dir)]
