@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lewm.clip import Clip
 from lewm.data.clips import Clips
+from lewm.evaluation.geometry import distance_rank_correlation
 from lewm.models import JEPA
 from lewm.regularizers.gaussianity import spread
 
@@ -61,7 +62,7 @@ class Validation:
 
     @torch.inference_mode()
     def __call__(self, model: JEPA) -> dict[str, float]:
-        """Probe R2 by state, spread of the embeddings, and prediction loss relative to copying the last frame."""
+        """Probe R2 by state, prediction loss relative to copying the last frame, spread and geometry of embeddings."""
         device = next(model.parameters()).device
         z_fit, z = (embed(model, clip.pixels, self.batch_size) for clip in (self.fit, self.held_out))
         r2 = linear_probe_r2(
@@ -74,7 +75,11 @@ class Validation:
             "val/prediction": (z_next - z[:, 1:]).square().mean().item(),
             "val/prediction_over_copy_last": ((z_next - z[:, 1:]).square().mean() / copy_last).item(),
             **{f"val/{name}": value for name, value in spread(z.flatten(0, 1)).items()},
+            **{f"geometry/{name}": value for name, value in self._geometry(z).items()},
         }
+
+    def _geometry(self, z: Tensor) -> dict[str, float]:
+        return distance_rank_correlation(z.flatten(0, 1).numpy(), self.held_out.states.flatten(0, 1).numpy())
 
 
 @torch.inference_mode()
