@@ -78,6 +78,8 @@ def main(config: TrainConfig) -> None:
             policy, data, held_out, config.env, config.evaluation, config.run_dir, identity, validation(model), progress
         )
     print_results(results, config.run_dir, console)
+    console.print(f"checkpoint: {latest_checkpoint(config.run_dir)}")
+    console.print(f"curves: tensorboard --logdir {config.output_dir}")
 
 
 def start_accelerator(config: TrainConfig) -> Accelerator:

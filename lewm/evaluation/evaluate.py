@@ -99,8 +99,8 @@ def print_results(results: dict[str, Any], out_dir: Path, console: Console) -> N
     console.print("linear probe: " + ", ".join(f"{tag.removeprefix('probe/')} {r2:.4f}" for tag, r2 in probes.items()))
     planning = results["planning"]
     console.print(
-        f"planning: {planning['milliseconds_per_plan_median']:.1f} ms per plan and episode (median; all episodes are"
-        f" planned together), {planning['plans_per_episode']} plans per episode"
+        f"planning: {planning['milliseconds_per_plan_median']:.1f} ms per plan and episode (median),"
+        f" {planning['plans_per_episode']} plans per episode"
     )
     console.print(f"already solved at the start: {results['already_solved']:.1%} of the pairs")
     for label, name in (("results", "results.json"), ("picture", "overview.png"), ("videos", "videos")):
