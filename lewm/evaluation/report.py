@@ -75,7 +75,7 @@ def save_overview(results: dict[str, Any], outcome: Outcome, arena: Arena, path:
     )
     apart = np.linalg.norm(outcome.goal_states - outcome.states[:, 0], axis=1)
     chosen = np.argsort(-apart)[:num_rows]
-    times = np.linspace(0, outcome.states.shape[1] - 1, 6).round().astype(int)
+    times = ((outcome.states.shape[1] - 1) * np.array([0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1])).round().astype(int)
     rows = [
         np.concatenate([*_frames(arena, outcome.states[i, times]), *_frames(arena, outcome.goal_states[i : i + 1])], 1)
         for i in chosen
