@@ -6,10 +6,12 @@ Collects the data if it is absent, trains, plans on held-out start/goal pairs, a
 
 import json
 import os
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, InitProcessGroupKwargs
 from rich.console import Console
 
 from envs.experts import EXPERTS
@@ -23,7 +25,7 @@ from lewm.errors import InputError
 from lewm.evaluation.control import MPCPolicy
 from lewm.evaluation.evaluate import evaluate, print_results
 from lewm.evaluation.probing import Validation
-from lewm.tracking import describe_process, progress_bar
+from lewm.tracking import describe_process, progress_bar, run_lock
 from lewm.training.build import build_mpc, build_regularizer
 from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe
 from lewm.training.objective import Objective
@@ -34,10 +36,13 @@ from lewm.training.trainer import Trainer
 def main(config: TrainConfig) -> None:
     accelerator = start_accelerator(config)
     console = Console(quiet=not accelerator.is_main_process)
-    checkpoint = open_run_folder(config, accelerator)
-    with progress_bar(console) as progress:
+    expert = build(EXPERTS, config.env.collection.expert, "expert")
+    with ExitStack() as stack:
+        if accelerator.is_main_process:
+            stack.enter_context(run_lock(config.run_dir))
+        checkpoint = open_run_folder(config, accelerator)
+        progress = stack.enter_context(progress_bar(console))
         if accelerator.is_main_process and not Path(config.data.path).exists():
-            expert = build(EXPERTS, config.env.collection.expert, "expert")
             collect(config.data.path, config.env, expert, progress)
         accelerator.wait_for_everyone()
         data = Episodes(config.data.path)
@@ -93,7 +98,7 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     accelerator = Accelerator(
         cpu=config.device == "cpu" or not torch.cuda.is_available(),
         mixed_precision=precisions[config.training.precision],
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],  # ranks wait while one collects or plans
     )
     use_all_cores(config.num_threads, int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes)))
     return accelerator
@@ -101,19 +106,19 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
 
 def open_run_folder(config: TrainConfig, accelerator: Accelerator) -> Path | None:
     """Makes the run folder, or finds the checkpoint to go on from. Refuses to write over a run."""
-    saved = config.run_dir / "config.yaml"
+    saved, checkpoint = config.run_dir / "config.yaml", latest_checkpoint(config.run_dir)
     existed = saved.exists()
     accelerator.wait_for_everyone()
-    if existed and not config.resume:
+    if checkpoint and not config.resume:
         raise InputError(f"{config.run_dir} holds a run already: give resume=true to go on with it, or another name=")
     if config.resume and not existed:
         raise InputError(f"resume=true, but {config.run_dir} holds no run: check name={config.name}, or leave it out")
     if config.resume:
         check_resumed(saved, config)
-        return latest_checkpoint(config.run_dir)
+        return checkpoint
     if accelerator.is_main_process:
-        config.run_dir.mkdir(parents=True, exist_ok=True)
-        (config.run_dir / "process.json").write_text(json.dumps(describe_process(), indent=2) + "\n")
+        process = {**describe_process(), "num_processes": accelerator.num_processes}
+        (config.run_dir / "process.json").write_text(json.dumps(process, indent=2) + "\n")
         save(config, saved)
     return None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 import hydra
+import torch.distributed as dist
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -214,6 +215,8 @@ def program(config_name: str, schema: type[Schema]) -> Callable[[Callable[[Schem
             with one_line_errors():
                 _check_overrides(config_name, sys.argv[1:])
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)()
+            if dist.is_available() and dist.is_initialized():
+                dist.destroy_process_group()
 
         return run
 
@@ -272,7 +275,7 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 def _suggestion(word: str, known: Iterable[str]) -> str:
     """ "; did you mean …?" or the list of what there is."""
     known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    if not close:  # the last part of a dotted key is often right and its group forgotten
-        close = [name for name in known if name.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
+    # The last part of a dotted key is often right and its group forgotten.
+    close = [name for name in known if name.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]]
+    close = close or difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known)[:20])}"

@@ -41,4 +41,5 @@ def use_all_cores(num_threads: int | None, num_local_ranks: int) -> None:
 
     Launchers set OMP_NUM_THREADS=1 on CPUs, which would leave the other cores idle.
     """
-    torch.set_num_threads(num_threads or max(len(os.sched_getaffinity(0)) // num_local_ranks, 1))
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(num_threads or max(num_cores // num_local_ranks, 1))

@@ -1,9 +1,12 @@
 """What a run shows and leaves to read: bars, TensorBoard events, metrics.jsonl; the main process only."""
 
+import fcntl
 import json
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from torch.utils.tensorboard import SummaryWriter
+
+from lewm.errors import InputError
 
 
 class Tracker:
@@ -52,6 +57,20 @@ class Tracker:
 def read_metrics(run_dir: Path) -> list[dict[str, float]]:
     """The lines of a run's metrics.jsonl."""
     return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+@contextmanager
+def run_lock(run_dir: Path) -> Iterator[None]:
+    """Makes the run folder and keeps other processes from writing into it; a killed process lets go by itself."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (run_dir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another process is writing {run_dir}: wait for it, end it, or give another name="
+            ) from None
+        yield
 
 
 class _Rate(ProgressColumn):

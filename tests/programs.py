@@ -22,6 +22,7 @@ from lewm.training.trainer import Trainer
 TINY_TRAINING = (
     "name=tiny",
     "device=cpu",
+    "num_threads=1",  # these runs are too small to share, and other tests may want the other cores
     "env.frame_size=48",
     "env.collection.num_episodes=12",
     "env.collection.max_steps=40",
@@ -68,7 +69,7 @@ def compose(*overrides, program="train", schema=TrainConfig):
 
 def run_program(main, *arguments):
     """What a program ends with: None, or what it gives to sys.exit, which is the text of a one-line error."""
-    before = sys.argv
+    before, num_threads = sys.argv, torch.get_num_threads()
     sys.argv = ["program.py", *arguments]
     try:
         main()
@@ -76,6 +77,7 @@ def run_program(main, *arguments):
         return end.code
     finally:
         sys.argv = before
+        torch.set_num_threads(num_threads)
         AcceleratorState._reset_state(reset_partial_state=True)
     return None
 
@@ -104,5 +106,7 @@ def make_trainer(config, data, make_clips=Clips):
     objective = Objective(model, build_regularizer(config.regularizer), config.objective.regularizer_weight)
     progress = Progress(disable=True, console=Console(quiet=True))
     AcceleratorState._reset_state(reset_partial_state=True)
+    num_threads = torch.get_num_threads()
     accelerator = train.start_accelerator(config)
+    torch.set_num_threads(num_threads)
     return Trainer(config, recipe, accelerator, objective, clips, validation, progress)

@@ -248,7 +248,6 @@ def test_a_saved_configuration_is_read_as_it_was(tmp_path, option):
         ("regularizer.num_directions", 3),
         ("objective.regularizer_weight", 3.0),
         ("env.frameskip", 2),
-        ("data.path", "elsewhere"),
         ("regularizer.foo", 1),
     ],
 )
@@ -264,6 +263,7 @@ def test_a_run_is_not_resumed_with_other_settings_of_training(tmp_path, config, 
     [
         ("resume", True),
         ("device", "cpu"),
+        ("num_threads", 3),
         ("data.num_workers", 3),
         ("planner", {"name": "another", "num_samples": 5}),
         ("planner.num_samples", 5),

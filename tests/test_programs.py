@@ -57,6 +57,7 @@ def pairs_of(folder):
 
 QUICKSTART = (
     "name=shrunk",
+    "num_threads=1",
     "env.collection.num_episodes=40",
     "training.num_steps=60",
     "training.batch_size=16",
@@ -162,6 +163,7 @@ def test_pairs_are_those_of_the_manifest_and_from_episodes_that_were_not_trained
     assert set(manifest["episodes"]) <= set(split_episodes(len(data), 0.1, 0)[1].tolist())
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # imageio's, while it reads
 def test_pictures_and_videos_can_be_looked_at(quickstart):
     run_dir = quickstart[1]
     assert iio.imread(run_dir / "overview.png").std() > 0
@@ -182,7 +184,9 @@ def test_planning_again_writes_its_own_results_on_the_same_pairs(quickstart):
     before = snapshot(run_dir)
     planner = ("planner.num_samples=8", "planner.num_elites=2", "planner.num_iterations=1", "planning.horizon=2")
     pairs = ("evaluation.num_pairs=8", "evaluation.num_videos=1")
-    assert run_program(plan.main, f"run={run_dir}", "name=again", "device=cpu", *planner, *pairs) is None
+    assert (
+        run_program(plan.main, f"run={run_dir}", "name=again", "device=cpu", "num_threads=1", *planner, *pairs) is None
+    )
     assert pairs_of(run_dir / "again") == pairs_of(run_dir)
     assert read_json(run_dir / "again" / "manifest.json") == read_json(run_dir / "manifest.json")
     after = snapshot(run_dir)
@@ -208,13 +212,15 @@ def tiny(tmp_path_factory, two_room_data):
 
 @pytest.fixture
 def copied(tiny, tmp_path):
-    """A copy of it that a test may change."""
+    """A copy of it that a test may change, as if it had been made there."""
     shutil.copytree(tiny, tmp_path / "tiny")
+    config = tmp_path / "tiny" / "config.yaml"
+    config.write_text(config.read_text().replace(str(tiny.parent), str(tmp_path)))
     return tmp_path / "tiny"
 
 
 class InterruptedClips(Clips):
-    """Clips of a user who presses Ctrl-C when the third batch is read; the first reading is the draw of a Validation."""
+    """Clips of a user who presses Ctrl-C when the third batch is read; before that, a Validation is drawn."""
 
     num_read = 0
 
@@ -278,6 +284,11 @@ def test_a_run_is_not_resumed_on_other_data(copied, two_room_data, tmp_path):
     assert snapshot(tmp_path / "moved") == before
 
 
+def test_a_run_whose_folder_was_moved_can_be_resumed(tiny, tmp_path, two_room_data):
+    shutil.copytree(tiny, tmp_path / "tiny")
+    assert run_program(train.main, *arguments_in(tmp_path, two_room_data, "resume=true")) is None
+
+
 def test_resuming_without_a_run_is_refused(tmp_path, two_room_data):
     code = run_program(train.main, *arguments_in(tmp_path, two_room_data, "resume=true"))
     assert_one_line_error(code, str(tmp_path / "tiny"), "name=tiny")
@@ -292,34 +303,34 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_is_resumed_from_the_s
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("override", "words"),
     [
-        (["training.num_steps=0"], ["training.num_steps=0"]),
-        (["training.batch_size=0"], ["training.batch_size=0"]),
-        (["training.batch_size=100000"], ["training.batch_size=100000", "215 clips", "lower it"]),
-        (["training.log_every=0"], ["training.log_every=0"]),
-        (["training.validate_every=0"], ["training.validate_every=0"]),
-        (["training.checkpoint_every=0"], ["training.checkpoint_every=0"]),
-        (["training.num_frames=1"], ["training.num_frames=1"]),
-        (["training.num_frames=5"], ["training.num_frames=5", "model.context=3"]),
-        (["training.learning_rate=-1"], ["learning_rate=-1"]),
-        (["training.precision=half"], ["training.precision='half'", "bfloat16"]),
-        (["device=tpu"], ["device='tpu'", "cpu"]),
-        (["data.num_workers=-1"], ["data.num_workers=-1"]),
-        (["data.val_fraction=2"], ["data.val_fraction=2"]),
-        (["data.val_fraction=-1"], ["data.val_fraction=-1"]),
-        (["seed=-1"], ["seed=-1"]),
-        (["env.frameskip=0"], ["env.frameskip=0"]),
-        (["env.frameskip=20"], ["frameskip=20", "60 steps", "40", "env.frameskip", "training.num_frames"]),
-        (["env.frame_size=64"], ["48", "64", "env.frame_size"]),
-        (["env.id=envs:lewm/Other-v0"], ["envs:lewm/TwoRoom-v0", "envs:lewm/Other-v0", "data path"]),
-        (["model.encoder.patch_size=7"], ["patch_size=7", "48"]),
-        (["two_room"], ["two_room"]),
+        ("training.num_steps=-1", ["training.num_steps=-1"]),
+        ("training.batch_size=0", ["training.batch_size=0"]),
+        ("training.batch_size=100000", ["training.batch_size=100000", "215 clips"]),
+        ("training.log_every=0", ["training.log_every=0"]),
+        ("training.validate_every=0", ["training.validate_every=0"]),
+        ("training.checkpoint_every=0", ["training.checkpoint_every=0"]),
+        ("training.num_frames=1", ["training.num_frames=1"]),
+        ("training.num_frames=5", ["training.num_frames=5", "model.context=3"]),
+        ("training.learning_rate=-1", ["learning_rate=-1"]),
+        ("training.precision=half", ["training.precision='half'", "bfloat16"]),
+        ("device=tpu", ["device='tpu'", "cpu"]),
+        ("num_threads=-1", ["num_threads=-1"]),
+        ("data.num_workers=-1", ["data.num_workers=-1"]),
+        ("data.val_fraction=2", ["data.val_fraction=2"]),
+        ("data.val_fraction=-1", ["data.val_fraction=-1"]),
+        ("seed=-1", ["seed=-1"]),
+        ("env.frameskip=0", ["env.frameskip=0"]),
+        ("env.frameskip=20", ["frameskip=20", "60 steps", "40", "env.frameskip", "training.num_frames"]),
+        ("env.frame_size=64", ["48", "64", "env.frame_size"]),
+        ("env.id=envs:lewm/Other-v0", ["envs:lewm/TwoRoom-v0", "envs:lewm/Other-v0", "data path"]),
+        ("model.encoder.patch_size=7", ["patch_size=7", "48"]),
+        ("two_room", ["two_room"]),
     ],
-    ids=" ".join,
 )
-def test_a_value_that_cannot_be_trained_with_is_refused_in_one_line(tmp_path, two_room_data, overrides, words):
-    assert_one_line_error(run_program(train.main, *arguments_in(tmp_path, two_room_data, *overrides)), *words)
+def test_a_value_that_cannot_be_trained_with_is_refused_in_one_line(tmp_path, two_room_data, override, words):
+    assert_one_line_error(run_program(train.main, *arguments_in(tmp_path, two_room_data, override)), *words)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +368,7 @@ def foreign_folder(path):
 
 @pytest.mark.parametrize(
     ("make", "words"),
-    [(foreign_folder, ["not a dataset", "data.path"]), (Path.touch, []), (Path.mkdir, ["not a dataset", "data.path"])],
+    [(foreign_folder, ["not a dataset", "data path"]), (Path.touch, []), (Path.mkdir, ["not a dataset", "data path"])],
 )
 def test_a_data_path_that_is_no_dataset_is_refused_and_left_as_it_is(tmp_path, two_room_data, make, words):
     path = tmp_path / "data"
@@ -372,7 +383,7 @@ def test_a_data_path_that_is_no_dataset_is_refused_and_left_as_it_is(tmp_path, t
 
 
 def plan_arguments(run_dir, *overrides):
-    return (f"run={run_dir}", "device=cpu", *TINY_EVALUATION, *overrides)
+    return (f"run={run_dir}", "device=cpu", "num_threads=1", *TINY_EVALUATION, *overrides)
 
 
 def test_planning_with_the_settings_of_the_training_finds_what_it_found(copied):
@@ -445,11 +456,8 @@ def test_planning_on_data_that_do_not_fit_the_model_is_refused(copied, two_room_
     ("override", "word"),
     [
         ("planning.num_executed=9", "planning.num_executed=9"),
-        ("planning.context=9", "planning.context=9"),
         ("planner.num_elites=7", "num_elites=7"),
-        ("evaluation.num_pairs=10000", "evaluation.num_pairs=10000"),
         ("evaluation.offset=41", "evaluation.offset=41"),
-        ("evaluation.budget=0", "evaluation.budget=0"),
         ("evaluation.manifest_seed=-1", "evaluation.manifest_seed=-1"),
         ("planner.std=big", "std"),
         ("device=tpu", "device='tpu'"),
@@ -473,7 +481,7 @@ def test_collecting_leaves_a_dataset_and_says_where(tmp_path, capsys):
     data = Episodes(path)
     assert len(data) == 3
     printed = capsys.readouterr().out.replace("\n", "")
-    assert f"3 episodes, {len(data.pixels)} frames: " in printed
+    assert f"{len(data.pixels)} frames" in printed
     assert str(path) in printed
 
 
@@ -615,5 +623,7 @@ def test_two_processes_train_and_evaluate_as_one_does(tmp_path, two_room_data, t
     )
     assert process.returncode == 0, process.stderr[-3000:]
     assert pairs_of(tmp_path / "tiny") == pairs_of(tiny)
-    losses, expected = ([line.get("loss/total") for line in read_metrics(run)] for run in (tmp_path / "tiny", tiny))
-    assert losses == [pytest.approx(loss, rel=1e-3) for loss in expected]
+    losses, expected = (
+        [line["loss/total"] for line in read_metrics(run) if "loss/total" in line] for run in (tmp_path / "tiny", tiny)
+    )
+    assert losses == pytest.approx(expected, rel=1e-3)

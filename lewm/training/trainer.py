@@ -139,6 +139,7 @@ class Trainer:
         total, prediction, regularizer = self.accelerator.reduce(torch.stack(loss).detach(), "mean").tolist()
         if not math.isfinite(total):
             raise FloatingPointError(f"the loss is {total} at step {step}: lower training.learning_rate")
+        z = cast(Tensor, self.accelerator.gather(z))
         if tracker is None:
             return
         values = {
