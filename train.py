@@ -15,7 +15,8 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from rich.console import Console
 
 from envs.experts import EXPERTS
-from lewm.config import TrainConfig, build, check_resumed, program, save
+from lewm.command_line import program
+from lewm.config import TrainConfig, build, check_resumed, save
 from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.collection import collect
 from lewm.data.episodes import Episodes
@@ -23,7 +24,7 @@ from lewm.data.normalize import ActionNormalizer
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError
 from lewm.evaluation.control import MPCPolicy
-from lewm.evaluation.evaluate import evaluate, print_results
+from lewm.evaluation.evaluate import draw_manifest, evaluate, print_results
 from lewm.evaluation.probing import Validation
 from lewm.tracking import describe_process, progress_bar, run_lock
 from lewm.training.build import build_mpc, build_regularizer
@@ -38,9 +39,11 @@ def main(config: TrainConfig) -> None:
     console = Console(quiet=not accelerator.is_main_process)
     expert = build(EXPERTS, config.env.collection.expert, "expert")
     with ExitStack() as stack:
+        checkpoint = find_checkpoint(config)
+        accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             stack.enter_context(run_lock(config.run_dir))
-        checkpoint = open_run_folder(config, accelerator)
+            describe_run(config, accelerator.num_processes)
         progress = stack.enter_context(progress_bar(console))
         if accelerator.is_main_process and not Path(config.data.path).exists():
             collect(config.data.path, config.env, expert, progress)
@@ -59,12 +62,24 @@ def main(config: TrainConfig) -> None:
         )
         validation = Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=512, seed=0)
 
+        if config.training.num_frames > config.model.context + 1:
+            raise InputError(
+                f"training.num_frames={config.training.num_frames} asks for longer contexts than"
+                f" model.context={config.model.context} and the frame after it: change one of them"
+            )
         torch.manual_seed(config.seed)
         model = recipe.build_model()
         model.fit_normalization(validation.fit.pixels)
         objective = Objective(model, build_regularizer(config.regularizer), config.objective.regularizer_weight)
+        low, high = normalizer.block_bounds(recipe.action_low, recipe.action_high, config.env.frameskip)
+        device = str(accelerator.device)
+        mpc = build_mpc(model, config.planner, config.planning, low.to(device), high.to(device), config.seed)
+        policy = MPCPolicy(
+            mpc, normalizer, config.env.frameskip, len(recipe.action_low), config.planning.num_executed, device
+        )
+        manifest = draw_manifest(data, held_out, config.evaluation)
         trainer = Trainer(config, recipe, accelerator, objective, clips, validation, progress)
-        start = load_recipe(checkpoint)[1] if checkpoint else 0
+        start = start_of(checkpoint, data) if checkpoint else 0
         if not trainer.fit(checkpoint, start):
             console.print(f"interrupted; a checkpoint is written. Go on with resume=true name={config.name}")
             raise SystemExit(130)
@@ -72,15 +87,9 @@ def main(config: TrainConfig) -> None:
             return
 
         model.eval()
-        low, high = normalizer.block_bounds(recipe.action_low, recipe.action_high, config.env.frameskip)
-        device = str(accelerator.device)
-        mpc = build_mpc(model, config.planner, config.planning, low.to(device), high.to(device), config.seed)
-        policy = MPCPolicy(
-            mpc, normalizer, config.env.frameskip, len(recipe.action_low), config.planning.num_executed, device
-        )
         identity = {"run": config.name, "step": config.training.num_steps, "device": device, **describe_process()}
         results = evaluate(
-            policy, data, held_out, config.env, config.evaluation, config.run_dir, identity, validation(model), progress
+            policy, data, manifest, config.env, config.evaluation, config.run_dir, identity, validation(model), progress
         )
     print_results(results, config.run_dir, console)
     console.print(f"checkpoint: {latest_checkpoint(config.run_dir)}")
@@ -104,23 +113,32 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
-def open_run_folder(config: TrainConfig, accelerator: Accelerator) -> Path | None:
-    """Makes the run folder, or finds the checkpoint to go on from. Refuses to write over a run."""
+def find_checkpoint(config: TrainConfig) -> Path | None:
+    """The checkpoint to go on from, None for a new run. Refuses to write over a run."""
     saved, checkpoint = config.run_dir / "config.yaml", latest_checkpoint(config.run_dir)
-    existed = saved.exists()
-    accelerator.wait_for_everyone()
     if checkpoint and not config.resume:
         raise InputError(f"{config.run_dir} holds a run already: give resume=true to go on with it, or another name=")
-    if config.resume and not existed:
+    if config.resume and not saved.exists():
         raise InputError(f"resume=true, but {config.run_dir} holds no run: check name={config.name}, or leave it out")
     if config.resume:
         check_resumed(saved, config)
-        return checkpoint
-    if accelerator.is_main_process:
-        process = {**describe_process(), "num_processes": accelerator.num_processes}
+    return checkpoint
+
+
+def start_of(checkpoint: Path, data: Episodes) -> int:
+    """The step to go on with; refuses other data than the run was begun on."""
+    recipe, step = load_recipe(checkpoint)
+    if recipe.dataset_hash != data.content_hash:
+        raise InputError(f"{data.path} is not the dataset that {checkpoint} was trained on: give its path, data.path=")
+    return step
+
+
+def describe_run(config: TrainConfig, num_processes: int) -> None:
+    """Writes what a run was begun with; a resumed one keeps it."""
+    if not config.resume:
+        process = {**describe_process(), "num_processes": num_processes}
         (config.run_dir / "process.json").write_text(json.dumps(process, indent=2) + "\n")
-        save(config, saved)
-    return None
+        save(config, config.run_dir / "config.yaml")
 
 
 if __name__ == "__main__":

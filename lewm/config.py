@@ -4,20 +4,15 @@ Hydra composes the YAML files and the command line; what a program's main() gets
 """
 
 import difflib
-import sys
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, get_type_hints
 
-import hydra
-import torch.distributed as dist
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf import OmegaConf
 
-from lewm.errors import InputError, one_line_errors
+from lewm.errors import InputError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -141,7 +136,40 @@ class PlanConfig:
     evaluation: EvaluationConfig
 
 
-Schema = TypeVar("Schema")
+LIMITS: dict[str, tuple[float | None, float | None]] = {
+    "seed": (0, None),
+    "num_threads": (1, None),
+    "env.frame_size": (1, None),
+    "env.frameskip": (1, None),
+    "env.collection.num_episodes": (2, None),  # one to train on, one held out
+    "env.collection.max_steps": (1, None),
+    "env.collection.seed": (0, None),
+    "data.val_fraction": (0, 1),
+    "data.split_seed": (0, None),
+    "data.num_workers": (0, None),
+    "model.embedding_dim": (1, None),
+    "model.context": (1, None),
+    "training.num_steps": (1, None),
+    "training.num_frames": (2, None),
+    "training.batch_size": (1, None),
+    "training.learning_rate": (0, None),
+    "training.weight_decay": (0, None),
+    "training.warmup_fraction": (0, 1),
+    "training.max_grad_norm": (0, None),
+    "training.log_every": (1, None),
+    "training.validate_every": (1, None),
+    "training.checkpoint_every": (1, None),
+    "planning.context": (1, None),
+    "planning.horizon": (1, None),
+    "planning.num_executed": (1, None),
+    "planning.batch_size": (1, None),
+    "evaluation.num_pairs": (1, None),
+    "evaluation.offset": (1, None),
+    "evaluation.budget": (1, None),
+    "evaluation.manifest_seed": (0, None),
+    "evaluation.num_videos": (0, None),
+}
+"""Lowest and highest value of a key."""
 
 
 def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
@@ -149,7 +177,7 @@ def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
     types = get_type_hints(schema)
     for key in values:
         if key not in types:
-            raise InputError(f"unknown key {prefix + str(key)!r} in the configuration{_suggestion(str(key), types)}")
+            raise InputError(f"unknown key {prefix + str(key)!r} in the configuration{suggestion(str(key), types)}")
     arguments: dict[str, Any] = {}
     for key, kind in types.items():
         if key not in values:
@@ -159,12 +187,23 @@ def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
             arguments[key] = from_dict(value, kind, f"{prefix}{key}.")
         elif kind is float and type(value) is int:
             arguments[key] = float(value)
+            _check_limits(f"{prefix}{key}", value)
         elif is_dataclass(kind) or not _is_a(value, kind):
             wanted = getattr(kind, "__name__", kind)
             raise InputError(f"{prefix}{key}={value!r} must be {wanted}")
         else:
             arguments[key] = value
+            _check_limits(f"{prefix}{key}", value)
     return schema(**arguments)
+
+
+def _check_limits(key: str, value: Any) -> None:
+    low, high = LIMITS.get(key, (None, None))
+    if value is None or (low is None and high is None):
+        return
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None)
+        raise InputError(f"{key}={value} must be {' and '.join(bounds)}")
 
 
 def _is_a(value: object, kind: Any) -> bool:
@@ -180,8 +219,11 @@ def save(config: Any, path: Path) -> None:
 
 def check_resumed(path: Path, config: TrainConfig) -> None:
     """Refuses to go on with a run under other settings than it was begun with; training never sees the free ones."""
-    begun, now = _flat(OmegaConf.to_container(OmegaConf.load(path))), _flat(asdict(config))
-    free = ("resume", "device", "num_threads", "data.num_workers", "planner", "planning", "evaluation")
+    begun, now = flat(OmegaConf.to_container(OmegaConf.load(path))), flat(asdict(config))
+    free = (
+        *("resume", "name", "output_dir", "device", "num_threads", "data.num_workers", "data.path"),
+        *("planner", "planning", "evaluation"),
+    )
     for key in sorted(begun.keys() | now.keys()):
         if begun.get(key) != now.get(key) and not key.startswith(free):
             raise InputError(
@@ -196,83 +238,35 @@ def build(registry: dict[str, Any], component: Component, kind: str, **arguments
         raise InputError(f"{kind} has no name; choose one of {', '.join(sorted(registry))}")
     name, own = component["name"], {key: value for key, value in component.items() if key != "name"}
     if name not in registry:
-        raise InputError(f"unknown {kind} {name!r}{_suggestion(str(name), registry)}")
+        raise InputError(f"unknown {kind} {name!r}{suggestion(str(name), registry)}")
+    parameters = inspect.signature(registry[name]).parameters
+    types = get_type_hints(registry[name] if is_dataclass(registry[name]) else registry[name].__init__)
+    for key, value in own.items():
+        if key not in parameters:
+            raise InputError(
+                f"{kind} {name} has no argument {key!r}{suggestion(key, set(parameters) - set(arguments))}"
+            )
+        wanted = types.get(key)
+        if wanted in (int, float) and not (_is_a(value, wanted) or (wanted is float and _is_a(value, int))):
+            raise InputError(f"{kind} {name}: {key}={value!r} must be {wanted.__name__}")
     try:
         return registry[name](**own, **arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{kind} {name}: {error}") from error
+    except (TypeError, ValueError, AssertionError) as error:  # of our own parts, and of the libraries under them
+        raise InputError(f"{kind} {name}: {error} (in {own})") from error
 
 
-def program(config_name: str, schema: type[Schema]) -> Callable[[Callable[[Schema], None]], Callable[[], None]]:
-    """Makes a program's entry point of a function of its typed configuration: Hydra's command line, one-line errors."""
-
-    def decorate(function: Callable[[Schema], None]) -> Callable[[], None]:
-        def task(config: DictConfig) -> None:
-            with one_line_errors():
-                function(_load(config, schema))
-
-        def run() -> None:
-            with one_line_errors():
-                _check_overrides(config_name, sys.argv[1:])
-            hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)()
-            if dist.is_available() and dist.is_initialized():
-                dist.destroy_process_group()
-
-        return run
-
-    return decorate
-
-
-def _load(config: DictConfig, schema: type[Schema]) -> Schema:
-    try:
-        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise InputError(f"give a value for {error.full_key}=") from None
-    except OmegaConfBaseException as error:
-        raise InputError(f"configuration: {str(error).splitlines()[0]}") from None
-    return cast(Schema, from_dict(cast(dict[str, Any], values), schema))
-
-
-def _check_overrides(config_name: str, arguments: list[str]) -> None:
-    """Refuses a misspelt key or choice on the command line with a suggestion, before Hydra does without one."""
-    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
-    groups = {
-        path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONFIGS.iterdir() if path.is_dir()
-    }
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise InputError(str(error).splitlines()[0]) from None
-    choices = []
-    for override in parsed:
-        if override.key_or_group not in groups or override.is_delete():
-            continue
-        values = override.sweep_iterator() if override.is_sweep_override() else iter([override.value()])
-        for choice in map(str, values):
-            if choice not in groups[override.key_or_group]:
-                known = groups[override.key_or_group]
-                raise InputError(f"no {override.key_or_group} {choice!r}{_suggestion(choice, known)}")
-        choices.append(f"{override.key_or_group}={choice}")
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        keys = _flat(OmegaConf.to_container(hydra.compose(config_name, choices), resolve=False))
-    for override in parsed:
-        key = override.key_or_group
-        if not (override.is_add() or key in groups or key in keys or key.startswith("hydra")):
-            raise InputError(f"unknown key {key!r}{_suggestion(key, [*keys, *groups])}")
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
     """Every key of a nested dict, dotted, with its value; groups of keys are there too, with None."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in values.items():
         is_group = isinstance(value, dict)
-        flat[f"{prefix}{key}"] = None if is_group else value
+        found[f"{prefix}{key}"] = None if is_group else value
         if is_group:
-            flat |= _flat(value, f"{prefix}{key}.")
-    return flat
+            found |= flat(value, f"{prefix}{key}.")
+    return found
 
 
-def _suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
     """ "; did you mean …?" or the list of what there is."""
     known = list(known)
     # The last part of a dotted key is often right and its group forgotten.

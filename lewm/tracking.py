@@ -33,7 +33,8 @@ class Tracker:
         path = run_dir / "metrics.jsonl"
         kept = []
         if path.exists():
-            kept = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line)["step"] < start]
+            whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+            kept = [line for line in whole if json.loads(line)["step"] < start]
         path.write_text("".join(kept))
         self._file = path.open("a", buffering=1)
         self._events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=start)
@@ -63,7 +64,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, float]]:
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Makes the run folder and keeps other processes from writing into it; a killed process lets go by itself."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / "lock").open("w") as file:
+    with (run_dir / "lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -3,7 +3,8 @@
 from rich.console import Console
 
 from envs.experts import EXPERTS
-from lewm.config import CollectConfig, build, program
+from lewm.command_line import program
+from lewm.config import CollectConfig, build
 from lewm.data.collection import collect
 from lewm.tracking import progress_bar
 

@@ -5,13 +5,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from lewm.config import PlanConfig, program
+from lewm.command_line import program
+from lewm.config import PlanConfig
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError
 from lewm.evaluation.control import MPCPolicy
-from lewm.evaluation.evaluate import evaluate, print_results
+from lewm.evaluation.evaluate import draw_manifest, evaluate, print_results
 from lewm.evaluation.probing import Validation
 from lewm.tracking import describe_process, progress_bar
 from lewm.training.build import build_mpc
@@ -46,9 +47,10 @@ def main(config: PlanConfig) -> None:
     )
     identity = {"run": trained.name, "step": step, "device": device, **describe_process()}
     console, out_dir = Console(), run_dir / config.name
+    manifest = draw_manifest(data, held_out, config.evaluation)
     with progress_bar(console) as progress:
         results = evaluate(
-            policy, data, held_out, trained.env, config.evaluation, out_dir, identity, validation(model), progress
+            policy, data, manifest, trained.env, config.evaluation, out_dir, identity, validation(model), progress
         )
     print_results(results, out_dir, console)
 

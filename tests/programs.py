@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 import train
-from lewm.config import CONFIGS, TrainConfig, _load
+from lewm.command_line import _load
+from lewm.config import CONFIGS, TrainConfig
 from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.normalize import ActionNormalizer
 from lewm.evaluation.probing import Validation

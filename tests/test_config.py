@@ -7,6 +7,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from lewm.command_line import check_overrides
 from lewm.config import (
     CONFIGS,
     CollectConfig,
@@ -14,7 +15,6 @@ from lewm.config import (
     ModelConfig,
     PlanConfig,
     TrainConfig,
-    _check_overrides,
     build,
     check_resumed,
     from_dict,
@@ -124,7 +124,7 @@ def test_the_run_folder_depends_on_the_configuration_only():
     ],
 )
 def test_a_misspelt_argument_is_refused_with_a_suggestion(program, argument, named, suggestion):
-    message = refusal(_check_overrides, program, [argument])
+    message = refusal(check_overrides, program, [argument])
     assert named in message
     assert suggestion in message
 
@@ -140,7 +140,7 @@ def test_a_misspelt_argument_is_refused_with_a_suggestion(program, argument, nam
     ],
 )
 def test_an_argument_that_the_program_does_not_have_is_refused(program, argument, word):
-    assert word in refusal(_check_overrides, program, [argument])
+    assert word in refusal(check_overrides, program, [argument])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_an_argument_that_the_program_does_not_have_is_refused(program, argument
     ],
 )
 def test_what_is_spelt_right_is_let_through(program, arguments):
-    assert _check_overrides(program, arguments) is None
+    assert check_overrides(program, arguments) is None
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import train
 from lewm.config import CONFIGS, TrainConfig, from_dict
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
-from lewm.tracking import read_metrics
+from lewm.tracking import read_metrics, run_lock
 from lewm.training.checkpoint import latest_checkpoint, load_recipe
 from scripts import collect, plan
 from tests.disk import full_disk
@@ -30,11 +30,11 @@ ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
 
 
 def snapshot(folder):
-    """Every file of a folder with its time and its content."""
+    """Every file of a folder with its time and its content, but for the lock, which is empty and touched."""
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "lock"
     }
 
 
@@ -116,7 +116,7 @@ def test_the_quickstart_leaves_a_complete_run_folder(quickstart):
     }
     assert fixed <= names
     others = sorted(name.split("/")[0] for name in names - fixed)
-    assert others == ["tensorboard", "videos"]
+    assert others == ["lock", "tensorboard", "videos"]
 
 
 def test_the_loss_of_the_quickstart_falls(quickstart):
@@ -287,6 +287,14 @@ def test_a_run_is_not_resumed_on_other_data(copied, two_room_data, tmp_path):
 def test_a_run_whose_folder_was_moved_can_be_resumed(tiny, tmp_path, two_room_data):
     shutil.copytree(tiny, tmp_path / "tiny")
     assert run_program(train.main, *arguments_in(tmp_path, two_room_data, "resume=true")) is None
+
+
+def test_a_run_that_another_process_is_writing_is_left_alone(copied, two_room_data):
+    before = snapshot(copied)
+    with run_lock(copied):
+        code = run_program(train.main, *arguments_in(copied.parent, two_room_data, "resume=true"))
+    assert_one_line_error(code, str(copied), "another process", "name=")
+    assert snapshot(copied) == before
 
 
 def test_resuming_without_a_run_is_refused(tmp_path, two_room_data):
@@ -611,7 +619,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_still_leaves_a_checkpo
 @pytest.mark.slow
 def test_two_processes_train_and_evaluate_as_one_does(tmp_path, two_room_data, tiny):
     accelerate = str(Path(sys.executable).with_name("accelerate"))
-    launch = [accelerate, "launch", "--cpu", "--num_processes", "2", "--main_process_port", "0", "train.py"]
+    launch = [accelerate, "launch", "--config_file", "scripts/two_cpu_ranks.yaml", "train.py"]
     process = subprocess.run(
         [*launch, *arguments_in(tmp_path, two_room_data)],
         cwd=ROOT,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lewm.config import _check_overrides
+from lewm.command_line import check_overrides
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -31,7 +31,7 @@ def test_every_program_call_in_the_readme_has_valid_overrides(command: str) -> N
     program = next(name for name in PROGRAMS if name in words)
     assert (ROOT / program).exists()
     assert all("=" in word or word.startswith("-") for word in overrides_of(words, program)), words
-    _check_overrides(PROGRAMS[program], overrides_of(words, program))
+    check_overrides(PROGRAMS[program], overrides_of(words, program))
 
 
 def test_the_readme_has_the_two_commands_of_the_quick_start() -> None:

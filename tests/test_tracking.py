@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lewm.tracking import Tracker, describe_process, progress_bar, read_metrics
+from lewm.errors import InputError
+from lewm.tracking import Tracker, describe_process, progress_bar, read_metrics, run_lock
 
 
 def track(run_dir, steps, start=0):
@@ -94,6 +95,22 @@ def test_a_number_that_is_not_finite_can_be_read_again(tmp_path):
     with Tracker(tmp_path, 0) as tracker:
         tracker.log(0, {"probe/r2_constant": math.nan})
     assert math.isnan(read_metrics(tmp_path)[0]["probe/r2_constant"])
+
+
+def test_a_run_folder_is_written_by_one_process_at_a_time(tmp_path):
+    with run_lock(tmp_path / "run"), pytest.raises(InputError, match=str(tmp_path / "run")), run_lock(tmp_path / "run"):
+        pass
+
+
+def test_a_run_folder_is_let_go_however_a_process_ends(tmp_path):
+    def lock_and_fail():
+        with run_lock(tmp_path / "run"):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        lock_and_fail()
+    with run_lock(tmp_path / "run"):
+        assert (tmp_path / "run").is_dir()
 
 
 def test_a_process_is_described_by_its_command_commit_and_versions():

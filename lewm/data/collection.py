@@ -67,13 +67,13 @@ def record(env: gym.vector.VectorEnv, policy: Policy, max_steps: int, seed: tupl
 def collect(path: str | Path, env_config: EnvConfig, policy: Policy, progress: Progress) -> None:
     """Writes the dataset that `env_config` describes to `path`."""
     config = env_config.collection
-    if config.num_episodes < 2 or config.max_steps < 1:
+    try:
+        env = gym.make_vec(env_config.id, min(NUM_ENVS, config.num_episodes), frame_size=env_config.frame_size)
+        single: Any = gym.make(env_config.id, frame_size=env_config.frame_size).unwrapped
+    except (gym.error.Error, ImportError, ValueError) as error:
         raise InputError(
-            f"env.collection.num_episodes={config.num_episodes} must be at least 2, a training and a held-out episode,"
-            f" and env.collection.max_steps={config.max_steps} at least 1"
-        )
-    env = gym.make_vec(env_config.id, min(NUM_ENVS, config.num_episodes), frame_size=env_config.frame_size)
-    single: Any = gym.make(env_config.id, frame_size=env_config.frame_size).unwrapped
+            f"cannot make env.id={env_config.id} with env.frame_size={env_config.frame_size}: {error}"
+        ) from None
     metadata = Metadata(
         env_id=env_config.id,
         frame_size=env_config.frame_size,

@@ -10,16 +10,20 @@ from rich.progress import Progress
 
 from lewm.config import EnvConfig, EvaluationConfig
 from lewm.data.episodes import Episodes
-from lewm.errors import InputError
 from lewm.evaluation.control import Arena, MPCPolicy, floors, play
 from lewm.evaluation.protocol import Manifest, Rate, read_pairs
 from lewm.evaluation.report import rates, save_overview, save_results, save_videos, table
 
 
+def draw_manifest(data: Episodes, held_out: NDArray, config: EvaluationConfig) -> Manifest:
+    """The pairs that every model is tried on, a function of dataset, held-out episodes (E,) and protocol."""
+    return Manifest.draw(data, held_out, config.offset, config.num_pairs, config.manifest_seed)
+
+
 def evaluate(
     policy: MPCPolicy,
     data: Episodes,
-    held_out: NDArray,
+    manifest: Manifest,
     env: EnvConfig,
     config: EvaluationConfig,
     out_dir: Path,
@@ -32,7 +36,7 @@ def evaluate(
     Args:
       policy: the model behind its planner.
       data: dataset that the pairs come from.
-      held_out: (E,) episodes that the model was not trained on.
+      manifest: the pairs, of held-out episodes.
       env: the environment.
       config: number of pairs, offset and budget.
       out_dir: folder for results.json, manifest.json, overview.png and videos/.
@@ -40,9 +44,6 @@ def evaluate(
       diagnostics: Validation's numbers.
       progress: draws the bar.
     """
-    if config.budget < 1:
-        raise InputError(f"evaluation.budget={config.budget} must be at least 1")
-    manifest = Manifest.draw(data, held_out, config.offset, config.num_pairs, config.manifest_seed)
     out_dir.mkdir(parents=True, exist_ok=True)
     manifest.save(out_dir / "manifest.json")
     pairs = read_pairs(manifest, data)

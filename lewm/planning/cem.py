@@ -32,6 +32,8 @@ class CEM:
     def __post_init__(self) -> None:
         if not 1 <= self.num_elites <= self.num_samples:
             raise ValueError(f"num_elites={self.num_elites} must be between 1 and num_samples={self.num_samples}")
+        if not (self.std > 0 and self.min_std >= 0):
+            raise ValueError(f"std={self.std} must be positive and min_std={self.min_std} not negative")
         if self.num_iterations < 1:
             raise ValueError(f"num_iterations={self.num_iterations} must be at least 1")
 

@@ -79,6 +79,11 @@ class SIGReg(nn.Module):
 
     def __init__(self, num_directions: int = 1024, num_knots: int = 17, max_knot: float = 3.0) -> None:
         super().__init__()
+        if num_directions < 1 or num_knots < 2 or not max_knot > 0:
+            raise ValueError(
+                f"num_directions={num_directions} must be at least 1, num_knots={num_knots} at least 2,"
+                f" max_knot={max_knot} positive"
+            )
         self.num_directions, self.num_knots = num_directions, num_knots
         self.spacing = max_knot / (num_knots - 1)
         target = torch.exp(-0.5 * (self.spacing * torch.arange(num_knots, dtype=torch.float64)) ** 2)

@@ -86,19 +86,21 @@ def load_recipe(path: Path) -> tuple[Recipe, int]:
     """The recipe and the step of a checkpoint folder."""
     try:
         described = json.loads((path / "checkpoint.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a readable checkpoint: {error}") from None
-    if (described.get("format"), described.get("version")) != (FORMAT, VERSION):
+    if not isinstance(described, dict) or (described.get("format"), described.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{path} is not a checkpoint of format {FORMAT} version {VERSION}")
-    normalizer = ActionNormalizer(*(tuple(described["normalizer"][key]) for key in ("mean", "std")))
-    recipe = Recipe(
-        config=from_dict(described["config"], TrainConfig),
-        normalizer=normalizer,
-        action_low=tuple(described["action_low"]),
-        action_high=tuple(described["action_high"]),
-        dataset_hash=described["dataset_hash"],
-    )
-    return recipe, described["step"]
+    try:
+        recipe = Recipe(
+            config=from_dict(described["config"], TrainConfig),
+            normalizer=ActionNormalizer(*(tuple(described["normalizer"][key]) for key in ("mean", "std"))),
+            action_low=tuple(described["action_low"]),
+            action_high=tuple(described["action_high"]),
+            dataset_hash=described["dataset_hash"],
+        )
+        return recipe, described["step"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}/checkpoint.json is incomplete ({error})") from None
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -111,11 +113,16 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
 def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
     """Fills `optimizer` from a checkpoint folder."""
-    tensors = _read(path / "optimizer.safetensors")
     state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = value
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    try:
+        for name, value in _read(path / "optimizer.safetensors").items():
+            index, key = name.split(".")
+            if value.dim() and value.shape != parameters[int(index)].shape:
+                raise ValueError(f"{name} has the shape {tuple(value.shape)}")
+            state.setdefault(int(index), {})[key] = value
+    except (ValueError, IndexError) as error:
+        raise InputError(f"the optimizer in {path} does not fit the model: {error}") from None
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -16,6 +16,7 @@ from lewm.clip import Clip
 from lewm.config import TrainConfig
 from lewm.data.clips import Clips, as_batch
 from lewm.data.sampler import StepSampler
+from lewm.errors import InputError
 from lewm.models import JEPA
 from lewm.regularizers.gaussianity import spread
 from lewm.seeding import derive_seed
@@ -138,7 +139,10 @@ class Trainer:
     ) -> None:
         total, prediction, regularizer = self.accelerator.reduce(torch.stack(loss).detach(), "mean").tolist()
         if not math.isfinite(total):
-            raise FloatingPointError(f"the loss is {total} at step {step}: lower training.learning_rate")
+            raise InputError(
+                f"the loss is {total} at step {step}: lower training.learning_rate="
+                f"{self.config.training.learning_rate}; the last checkpoint is kept"
+            )
         z = cast(Tensor, self.accelerator.gather(z))
         if tracker is None:
             return
@@ -165,6 +169,11 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _save(self, step: int) -> None:
+        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
+            raise InputError(
+                f"weights are not finite at step {step}: lower training.learning_rate="
+                f"{self.config.training.learning_rate}; the last checkpoint is kept"
+            )
         if self.accelerator.is_main_process:
             folder = self.config.run_dir / "checkpoints"
             save_checkpoint(folder, self.recipe, step, self.model, self.optimizer.optimizer)

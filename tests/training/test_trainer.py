@@ -353,5 +353,8 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(two_ranks, referen
 
 
 def test_two_processes_log_and_validate_what_one_does(two_ranks, reference):
-    lines = read_metrics(two_ranks[1] / "plain" / "tiny")
-    assert [set(line) for line in lines] == [set(line) for line in read_metrics(reference[0].config.run_dir)]
+    lines, expected = without_speed(read_metrics(two_ranks[1] / "plain" / "tiny")), metrics_of(reference[0])
+    assert [set(line) for line in lines] == [set(line) for line in expected]
+    for line, one in zip(lines, expected, strict=True):
+        if "loss/total" in line:  # over the samples of both; the probes of 16 clips are sensitive to rounding
+            assert line == pytest.approx(one, rel=1e-2)
