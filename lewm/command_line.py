@@ -50,8 +50,8 @@ def _load(config: DictConfig, schema: type[Schema]) -> Schema:
 def check_overrides(config_name: str, arguments: list[str]) -> None:
     """Refuses a misspelt key or choice on the command line with a suggestion, before Hydra does without one."""
     # Hydra's own options begin with a dash and may take the word after them (--cfg job).
-    before = ["", *arguments[:-1]]
-    words = [word for word, last in zip(arguments, before, strict=True) if "=" in word or not last.startswith("-")]
+    before = ["", *arguments]
+    words = [word for word, last in zip(arguments, before, strict=False) if "=" in word or not last.startswith("-")]
     overrides = [word for word in words if not word.startswith("-")]
     for argument in overrides:
         if "=" not in argument and not argument.startswith("~"):

@@ -1,5 +1,7 @@
 """Every configuration composes and builds; what is misspelt, missing or of a wrong type is refused in one line."""
 
+import math
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from lewm.config import (
     TrainConfig,
     build,
     check_resumed,
+    flat,
     from_dict,
     save,
 )
@@ -182,6 +185,51 @@ def test_a_value_of_a_wrong_type_and_an_unknown_key_are_refused_by_name(values, 
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("training.num_steps", 0),
+        ("training.num_frames", 1),
+        ("training.batch_size", 0),
+        ("training.log_every", 0),
+        ("training.validate_every", 0),
+        ("training.checkpoint_every", 0),
+        ("training.learning_rate", math.nan),
+        ("training.warmup_fraction", 1.5),
+        ("training.warmup_fraction", 2),
+        ("data.val_fraction", 1.5),
+        ("data.val_fraction", 2),
+        ("num_threads", 0),
+        ("env.frameskip", 0),
+        ("env.collection.num_episodes", 1),
+        ("env.collection.max_steps", 0),
+        ("planning.horizon", 0),
+        ("planning.num_executed", 0),
+        ("planning.batch_size", 0),
+        ("evaluation.num_pairs", 0),
+        ("evaluation.offset", 0),
+        ("evaluation.budget", 0),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused_by_name_and_value(values, key, value):
+    assert re.search(
+        rf"{re.escape(key)}={value}(\.0)? must be", refusal(from_dict, edited(values, key, value), TrainConfig)
+    )
+
+
+NUMBERS = sorted(
+    key
+    for key, value in flat(asdict(compose())).items()
+    if type(value) in (int, float)
+    and not key.startswith(("model.", "regularizer.", "planner.", "env.collection.expert."))
+)
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_no_number_of_training_and_evaluation_may_be_negative(values, key):
+    assert f"{key}=-1" in refusal(from_dict, edited(values, key, -1), TrainConfig)
+
+
+@pytest.mark.parametrize(
     ("override", "named"),
     [("+training.foo=5", "'training.foo'"), ("~evaluation", "'evaluation'"), ("~seed", "seed"), ("name=${foo}", "foo")],
 )
@@ -313,3 +361,8 @@ def test_a_component_that_cannot_be_built_is_refused_by_name(component: Componen
 def test_an_int_is_a_float_where_a_constructor_wants_one(config):
     bound = torch.ones(10)
     assert build(PLANNERS, {**config.planner, "std": 1}, "planner", low=-bound, high=bound).std == 1.0
+
+
+@pytest.mark.parametrize("program", ["train", "plan", "collect"])
+def test_a_command_without_arguments_is_let_through(program):
+    assert check_overrides(program, []) is None

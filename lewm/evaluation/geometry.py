@@ -18,7 +18,7 @@ def distance_rank_correlation(
 
     Returns:
       "rank_correlation" over all pairs, and "rank_correlation_near" over the near ones, where a cost has to lead the
-      last steps to a goal. Embeddings with a periodic pattern keep the first and lose the second.
+      last steps to a goal. Embeddings that fold, with a periodic pattern say, lose both.
     """
     spread = states.std(0)
     scaled = states / np.where(spread > 0, spread, 1)
