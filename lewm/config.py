@@ -149,6 +149,7 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "data.num_workers": (0, None),
     "model.embedding_dim": (1, None),
     "model.context": (1, None),
+    "objective.regularizer_weight": (0, None),
     "training.num_steps": (1, None),
     "training.num_frames": (2, None),
     "training.batch_size": (1, None),
