@@ -9,7 +9,16 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = {
     0: {"envs"},
-    1: {"lewm", "lewm.clip", "lewm.config", "lewm.distributed", "lewm.errors", "lewm.seeding", "lewm.tracking"},
+    1: {
+        "lewm",
+        "lewm.clip",
+        "lewm.command_line",
+        "lewm.config",
+        "lewm.distributed",
+        "lewm.errors",
+        "lewm.seeding",
+        "lewm.tracking",
+    },
     2: {"lewm.models", "lewm.regularizers", "lewm.planning", "lewm.data"},
     3: {"lewm.training", "lewm.evaluation"},
     4: {"train", "scripts"},

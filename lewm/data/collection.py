@@ -67,6 +67,11 @@ def record(env: gym.vector.VectorEnv, policy: Policy, max_steps: int, seed: tupl
 def collect(path: str | Path, env_config: EnvConfig, policy: Policy, progress: Progress) -> None:
     """Writes the dataset that `env_config` describes to `path`."""
     config = env_config.collection
+    if config.num_episodes < 2 or config.max_steps < 1:
+        raise InputError(
+            f"env.collection.num_episodes={config.num_episodes} must be at least 2, a training and a held-out episode,"
+            f" and env.collection.max_steps={config.max_steps} at least 1"
+        )
     try:
         env = gym.make_vec(env_config.id, min(NUM_ENVS, config.num_episodes), frame_size=env_config.frame_size)
         single: Any = gym.make(env_config.id, frame_size=env_config.frame_size).unwrapped
