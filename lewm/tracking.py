@@ -35,7 +35,9 @@ class Tracker:
         if path.exists():
             whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
             kept = [line for line in whole if json.loads(line)["step"] < start]
-        path.write_text("".join(kept))
+        partial = path.with_suffix(".partial")  # on a full disk the old lines stay as they are
+        partial.write_text("".join(kept))
+        partial.rename(path)
         self._file = path.open("a", buffering=1)
         self._events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=start)
 

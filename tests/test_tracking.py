@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lewm.errors import InputError
 from lewm.tracking import Tracker, describe_process, progress_bar, read_metrics, run_lock
+from tests.disk import full_disk
 
 
 def track(run_dir, steps, start=0):
@@ -77,6 +78,13 @@ def test_a_last_line_that_was_cut_off_does_not_hinder_resuming(tmp_path):
     path.write_text(path.read_text()[:-9])  # of a full disk, or a machine that lost power
     track(tmp_path, [3], start=3)
     assert [line["step"] for line in read_metrics(tmp_path)] == [0, 1, 2, 3]
+
+
+def test_resuming_on_a_full_disk_loses_nothing_that_was_logged(tmp_path):
+    track(tmp_path, range(50))
+    with pytest.raises(OSError, match="File too large"), full_disk(300):
+        Tracker(tmp_path, 40)
+    assert [line["step"] for line in read_metrics(tmp_path)] == list(range(50))
 
 
 def test_what_was_logged_before_an_error_is_kept(tmp_path):

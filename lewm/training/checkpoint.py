@@ -115,8 +115,9 @@ def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
     """Fills `optimizer` from a checkpoint folder."""
     state: dict[int, dict[str, Tensor]] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    tensors = _read(path / "optimizer.safetensors")
     try:
-        for name, value in _read(path / "optimizer.safetensors").items():
+        for name, value in tensors.items():
             index, key = name.split(".")
             if value.dim() and value.shape != parameters[int(index)].shape:
                 raise ValueError(f"{name} has the shape {tuple(value.shape)}")
