@@ -1,7 +1,7 @@
 """Ranks: means over them that a gradient flows through, and the cores that they share."""
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -34,6 +34,25 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     whole batch would have.
     """
     return x if num_ranks() == 1 else _AllReduceMean.apply(x)
+
+
+class _AllGather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        pieces = [torch.empty_like(x) for _ in range(num_ranks())]
+        dist.all_gather(pieces, x.contiguous())
+        return torch.cat(pieces)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        grad = grad_outputs[0].clone()
+        dist.all_reduce(grad)
+        return grad.tensor_split(num_ranks())[dist.get_rank()]
+
+
+def gather_over_ranks(x: Tensor) -> Tensor:
+    """(N, ...) of each rank -> (ranks x N, ...) of all, in order of rank; gradients as with `mean_over_ranks`."""
+    return x if num_ranks() == 1 else cast(Tensor, _AllGather.apply(x))
 
 
 def use_all_cores(num_threads: int | None, num_local_ranks: int) -> None:

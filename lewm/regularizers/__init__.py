@@ -1,4 +1,4 @@
-"""Regularizers that make embeddings N(0, I): modules with forward(z (B, T, D), *, generator) -> ()."""
+"""Regularizers of embeddings: modules with forward(z (B, T, D), *, generator) -> ()."""
 
 from torch import nn
 

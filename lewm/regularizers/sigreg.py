@@ -3,9 +3,10 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lewm.distributed import mean_over_ranks
+from lewm.regularizers.regularizer import Regularizer
 
 _CHUNK = 2**16
 """Projections that are worked on at once: few enough for the cache, enough to outweigh the call of a kernel."""
@@ -60,7 +61,7 @@ def _chunks(x: Tensor) -> list[slice]:
     return [slice(start, start + width) for start in range(0, x.shape[1], width)]
 
 
-class SIGReg(nn.Module):
+class SIGReg(Regularizer):
     """Sketched isotropic Gaussian regularization.
 
     For each random unit direction, the squared distance between the empirical characteristic function of the projected
@@ -93,22 +94,12 @@ class SIGReg(nn.Module):
         self.register_buffer("integration_weights", (2 * trapezoid * target).float(), persistent=False)
         self.register_buffer("target", target.float(), persistent=False)
 
-    def forward(self, z: Tensor, *, generator: torch.Generator) -> Tensor:
-        """The statistic of each time step over the samples of all ranks, averaged.
-
-        Args:
-          z: (B, T, D) embeddings of this rank.
-          generator: of the directions; the same state on every rank.
-
-        Returns:
-          () float32.
-        """
-        with torch.autocast(z.device.type, enabled=False):
-            z = z.float()
-            directions = torch.randn(z.shape[-1], self.num_directions, generator=generator, device=generator.device)
-            directions = (directions / directions.norm(dim=0)).to(z.device)
-            projections = (z @ directions).flatten(1)  # (B, T x M): a column for each time step and direction
-            ecf = mean_over_ranks(_CharacteristicFunction.apply(projections, self.spacing, self.num_knots))
-            cos, sin = ecf.unbind(1)
-            distance = (cos - self.target[:, None]).square() + sin.square()
-            return (self.integration_weights @ distance).mean()
+    def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, T, D) float32 -> (): the statistic of each time step over the samples of all ranks, averaged."""
+        directions = torch.randn(z.shape[-1], self.num_directions, generator=generator, device=generator.device)
+        directions = (directions / directions.norm(dim=0)).to(z.device)
+        projections = (z @ directions).flatten(1)  # (B, T x M): a column for each time step and direction
+        ecf = mean_over_ranks(_CharacteristicFunction.apply(projections, self.spacing, self.num_knots))
+        cos, sin = ecf.unbind(1)
+        distance = (cos - self.target[:, None]).square() + sin.square()
+        return (self.integration_weights @ distance).mean()

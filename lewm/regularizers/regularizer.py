@@ -1,0 +1,58 @@
+"""What all regularizers share: float32, one scalar over the time steps, the samples of all ranks, refused input."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from lewm.distributed import num_ranks
+from lewm.errors import InputError
+
+
+class Regularizer(nn.Module):
+    """A number that says how far embeddings are from a wanted distribution; a subclass writes `loss`.
+
+    The samples of a time step are those of all ranks: n ranks give what one process with the whole batch does.
+    """
+
+    def forward(self, z: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Mean over time steps.
+
+        Args:
+          z: (B, T, D) embeddings of this rank.
+          generator: of what is random; the same state on every rank.
+
+        Returns:
+          () float32, also inside autocast.
+
+        Raises:
+          InputError: all ranks together have fewer than 2 samples, or a time step holds NaN or infinity.
+        """
+        num_samples = z.shape[0] * num_ranks()
+        if num_samples < 2:
+            raise InputError(f"a regularizer compares samples: it got {num_samples}, give a batch of at least 2")
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.float()
+            _check_finite(z)
+            return self.loss(z, generator)
+
+    def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, T, D) float32, finite -> (), differentiable."""
+        raise NotImplementedError
+
+    def statistic(self, value: float, num_samples: int) -> float:
+        """The number that the literature quotes: `value` has no factor N, a test statistic has."""
+        return value * num_samples
+
+
+def _check_finite(z: Tensor) -> None:
+    """Every rank raises if one has to: otherwise the others would wait for it."""
+    num_bad = (~z.isfinite()).any(-1).sum(0)
+    if num_ranks() > 1:
+        dist.all_reduce(num_bad)
+    counts = num_bad.tolist()
+    if any(counts):
+        step = next(t for t, count in enumerate(counts) if count)
+        raise InputError(
+            f"the embeddings of time step {step} are not finite in {counts[step]} of {z.shape[0] * num_ranks()}"
+            " samples: lower training.learning_rate, or look for NaN in the data"
+        )
