@@ -27,9 +27,8 @@ from lewm.evaluation.control import MPCPolicy
 from lewm.evaluation.evaluate import draw_manifest, evaluate, print_results
 from lewm.evaluation.probing import Validation
 from lewm.tracking import describe_process, progress_bar, run_lock
-from lewm.training.build import build_mpc, build_regularizer
+from lewm.training.build import build_mpc, build_objective
 from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe
-from lewm.training.objective import Objective
 from lewm.training.trainer import Trainer
 
 
@@ -70,7 +69,7 @@ def main(config: TrainConfig) -> None:
         torch.manual_seed(config.seed)
         model = recipe.build_model()
         model.fit_normalization(validation.fit.pixels)
-        objective = Objective(model, build_regularizer(config.regularizer), config.objective.regularizer_weight)
+        objective = build_objective(model, config.regularizer)
         low, high = normalizer.block_bounds(recipe.action_low, recipe.action_high, config.env.frameskip)
         device = str(accelerator.device)
         mpc = build_mpc(model, config.planner, config.planning, low.to(device), high.to(device), config.seed)

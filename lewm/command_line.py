@@ -2,16 +2,18 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, cast, get_type_hints
 
 import hydra
 import torch.distributed as dist
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from lewm.config import CONFIGS, flat, from_dict, suggestion
+from lewm.config import CONFIGS, Component, alternatives, flat, from_dict, suggestion
 from lewm.errors import InputError, one_line_errors
 
 Schema = TypeVar("Schema")
@@ -21,13 +23,18 @@ def program(config_name: str, schema: type[Schema]) -> Callable[[Callable[[Schem
     """Makes a program's entry point of a function of its typed configuration: Hydra's command line, one-line errors."""
 
     def decorate(function: Callable[[Schema], None]) -> Callable[[], None]:
-        def task(config: DictConfig) -> None:
-            with one_line_errors():
-                function(_load(config, schema))
-
         def run() -> None:
+            typed = sys.argv
+
+            def task(config: DictConfig) -> None:
+                sys.argv = typed  # what a run records as its command
+                with one_line_errors():
+                    function(_load(config, schema))
+
             with one_line_errors():
-                check_overrides(config_name, sys.argv[1:])
+                words = expand_components(schema, typed[1:])
+                check_overrides(config_name, words)
+            sys.argv = [typed[0], *words]  # which Hydra reads
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)()
             if dist.is_available() and dist.is_initialized():
                 dist.destroy_process_group()
@@ -47,6 +54,61 @@ def _load(config: DictConfig, schema: type[Schema]) -> Schema:
     return cast(Schema, from_dict(cast(dict[str, Any], values), schema))
 
 
+def expand_components(schema: type[Any], arguments: list[str]) -> list[str]:
+    """Lets a component that is given whole replace the one before it; Hydra alone would merge their arguments.
+
+    `model.flow=affine_coupling` and `model.flow='{name: affine_coupling, num_layers: 6}'` become two words each: null,
+    which empties the key, and the component in braces. Single keys after them may be new ones.
+    """
+    components, replaced, words = _component_keys(schema), set(), []
+    for word in arguments:
+        key, _, rest = word.lstrip("+").partition("=")
+        component = next((name for name in components if f"{key}.".startswith(f"{name}.")), None)
+        whole = _whole_components(word, key) if rest and key == component else None
+        if whole:
+            replaced.add(component)
+            words += [f"{key}=null", f"++{key}={whole}"]
+        elif component in replaced:
+            words.append(f"++{word.lstrip('+')}")
+        else:
+            words.append(word)
+    return words
+
+
+def _component_keys(schema: type[Any], prefix: str = "") -> list[str]:
+    """Dotted keys of the components of a schema, but for those that are chosen by their file in configs/."""
+    keys = []
+    for key, kind in get_type_hints(schema).items():
+        for option in alternatives(kind):
+            if is_dataclass(option):
+                keys += _component_keys(cast(type[Any], option), f"{prefix}{key}.")
+            elif option == Component and not (CONFIGS / f"{prefix}{key}").is_dir():
+                keys.append(f"{prefix}{key}")
+    return keys
+
+
+def _whole_components(word: str, key: str) -> str | None:
+    """The value of a word with names in braces, all values of a sweep; None if none is a name or has one."""
+    try:
+        override = _parse([word])[0]
+        sweeps = override.is_discrete_sweep()
+        texts = list(override.sweep_string_iterator()) if sweeps else [override.get_value_element_as_str()]
+        values = [parsed.value() for parsed in _parse([f"{key}={text}" for text in texts])]
+    except InputError:  # check_overrides says so
+        return None
+    if not any(isinstance(value, str) or (isinstance(value, dict) and "name" in value) for value in values):
+        return None
+    pairs = zip(texts, values, strict=True)
+    return ",".join(f"{{name: {text}}}" if isinstance(value, str) else text for text, value in pairs)
+
+
+def _parse(words: list[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(words)
+    except HydraException as error:
+        raise InputError(str(error).splitlines()[0]) from None
+
+
 def check_overrides(config_name: str, arguments: list[str]) -> None:
     """Refuses a misspelt key or choice on the command line with a suggestion, before Hydra does without one."""
     # Hydra's own options begin with a dash and may take the word after them (--cfg job).
@@ -59,10 +121,7 @@ def check_overrides(config_name: str, arguments: list[str]) -> None:
     groups = {
         path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONFIGS.iterdir() if path.is_dir()
     }
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise InputError(str(error).splitlines()[0]) from None
+    parsed = _parse(overrides)
     choices = []
     for override in parsed:
         if override.key_or_group not in groups or override.is_delete():
@@ -81,5 +140,6 @@ def check_overrides(config_name: str, arguments: list[str]) -> None:
     keys = flat(OmegaConf.to_container(composed, resolve=False))
     for override in parsed:
         key = override.key_or_group
-        if not (override.is_add() or key in groups or key in keys or key.startswith("hydra")):
+        is_new = override.is_add() or override.is_force_add()
+        if not (is_new or key in groups or key in keys or key.startswith("hydra")):
             raise InputError(f"unknown key {key!r}{suggestion(key, [*keys, *groups])}")

@@ -8,7 +8,8 @@ import inspect
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import OmegaConf
 
@@ -52,13 +53,9 @@ class ModelConfig:
     context: int
     encoder: Component
     projector: Component
+    flow: Component | None
     action_encoder: Component
     predictor: Component
-
-
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    regularizer_weight: float
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,6 @@ class TrainConfig:
     data: DataConfig
     model: ModelConfig
     regularizer: Component
-    objective: ObjectiveConfig
     training: TrainingConfig
     planner: Component
     planning: PlanningConfig
@@ -136,6 +132,15 @@ class PlanConfig:
     evaluation: EvaluationConfig
 
 
+@dataclass(frozen=True)
+class AblateConfig:
+    name: str
+    output_dir: str
+    jobs: int | None
+    report_only: bool
+    cell: str
+
+
 LIMITS: dict[str, tuple[float | None, float | None]] = {
     "seed": (0, None),
     "num_threads": (1, None),
@@ -149,7 +154,6 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "data.num_workers": (0, None),
     "model.embedding_dim": (1, None),
     "model.context": (1, None),
-    "objective.regularizer_weight": (0, None),
     "training.num_steps": (1, None),
     "training.num_frames": (2, None),
     "training.batch_size": (1, None),
@@ -169,6 +173,7 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "evaluation.budget": (1, None),
     "evaluation.manifest_seed": (0, None),
     "evaluation.num_videos": (0, None),
+    "jobs": (1, None),
 }
 """Lowest and highest value of a key."""
 
@@ -183,19 +188,23 @@ def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
     for key, kind in types.items():
         if key not in values:
             raise InputError(f"the configuration lacks {prefix + key!r}")
-        value = values[key]
-        if is_dataclass(kind) and isinstance(value, dict):
-            arguments[key] = from_dict(value, kind, f"{prefix}{key}.")
-        elif kind is float and type(value) is int:
-            arguments[key] = float(value)
-            _check_limits(f"{prefix}{key}", value)
-        elif is_dataclass(kind) or not _is_a(value, kind):
-            wanted = getattr(kind, "__name__", kind)
+        kinds = alternatives(kind)
+        value = float(values[key]) if float in kinds and type(values[key]) is int else values[key]
+        nested = next((option for option in kinds if is_dataclass(option)), None)
+        if nested and isinstance(value, dict):
+            arguments[key] = from_dict(value, nested, f"{prefix}{key}.")
+        elif not any(_is_a(value, option) for option in kinds):
+            wanted = " or ".join("null" if option is NoneType else option.__name__ for option in kinds)
             raise InputError(f"{prefix}{key}={value!r} must be {wanted}")
         else:
             arguments[key] = value
             _check_limits(f"{prefix}{key}", value)
     return schema(**arguments)
+
+
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """The types that a value of the schema may have: int and NoneType for int | None."""
+    return get_args(kind) if isinstance(kind, UnionType) else (kind,)
 
 
 def _check_limits(key: str, value: Any) -> None:

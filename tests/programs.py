@@ -10,14 +10,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 import train
-from lewm.command_line import _load
+from lewm.command_line import _load, expand_components
 from lewm.config import CONFIGS, TrainConfig
 from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.normalize import ActionNormalizer
 from lewm.evaluation.probing import Validation
-from lewm.training.build import build_regularizer
+from lewm.training.build import build_objective
 from lewm.training.checkpoint import Recipe
-from lewm.training.objective import Objective
 from lewm.training.trainer import Trainer
 
 TINY_TRAINING = (
@@ -65,7 +64,7 @@ TINY = TINY_TRAINING + TINY_EVALUATION
 def compose(*overrides, program="train", schema=TrainConfig):
     """The configuration that a program's main() gets for these arguments."""
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return _load(hydra.compose(program, list(overrides)), schema)
+        return _load(hydra.compose(program, expand_components(schema, list(overrides))), schema)
 
 
 def run_program(main, *arguments):
@@ -104,7 +103,7 @@ def make_trainer(config, data, make_clips=Clips):
     torch.manual_seed(config.seed)
     model = recipe.build_model()
     model.fit_normalization(validation.fit.pixels)
-    objective = Objective(model, build_regularizer(config.regularizer), config.objective.regularizer_weight)
+    objective = build_objective(model, config.regularizer)
     progress = Progress(disable=True, console=Console(quiet=True))
     AcceleratorState._reset_state(reset_partial_state=True)
     num_threads = torch.get_num_threads()

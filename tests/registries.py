@@ -20,5 +20,8 @@ ENV_IDS = sorted(env_id for env_id in gym.registry if env_id.startswith("lewm/")
 MODEL_CONFIGS: dict[str, ModelConfig] = {
     name: from_dict(values, ModelConfig) for name, values in read_group("model").items()
 }
-REGULARIZER_CONFIGS = read_group("regularizer")
+REGULARIZER_CONFIGS = {
+    name: {key: value for key, value in config.items() if key != "weight"}
+    for name, config in read_group("regularizer").items()
+}
 PLANNER_CONFIGS = read_group("planner")

@@ -85,7 +85,7 @@ def test_every_option_of_every_group_composes_and_builds(option):
 def test_an_experiment_chooses_the_options_of_its_groups():
     config = compose("experiment=paper")
     assert (config.model.name, config.env.frame_size) == ("paper", 224)
-    assert config.objective.regularizer_weight == pytest.approx(0.09 * 128)
+    assert config.regularizer["weight"] == pytest.approx(0.09 * 128)
     assert (config.planner["num_samples"], config.planning.num_executed) == (300, 5)
 
 
@@ -294,7 +294,7 @@ def test_a_saved_configuration_is_read_as_it_was(tmp_path, option):
         ("model.encoder.depth", 1),
         ("model.encoder.width", "96"),
         ("regularizer.num_directions", 3),
-        ("objective.regularizer_weight", 3.0),
+        ("regularizer.weight", 3.0),
         ("env.frameskip", 2),
         ("regularizer.foo", 1),
     ],

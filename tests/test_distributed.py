@@ -9,9 +9,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lewm.config import build
-from lewm.distributed import mean_over_ranks, num_ranks
+from lewm.distributed import gather_over_ranks, mean_over_ranks, num_ranks
+from lewm.errors import InputError
 from lewm.models.projector import GlobalBatchNorm
-from lewm.regularizers import REGULARIZERS
+from lewm.regularizers import REGULARIZERS, Wristband
 from tests.ranks import run_ranks
 from tests.registries import REGULARIZER_CONFIGS
 
@@ -71,12 +72,42 @@ def mean_of_ranks(rank, ranks):
     return {"mean": mean.detach(), "gradient": x.grad, "num_ranks": torch.tensor(num_ranks())}
 
 
+def gathered(rank, ranks):
+    """A tensor gathered over ranks, and the gradient when each rank's loss is 1 + rank times its weighted sum."""
+    x = torch.tensor([[1.0 + 10 * rank, 2.0]], requires_grad=True)
+    everything = gather_over_ranks(x)
+    ((1 + rank) * everything * torch.arange(1.0, 2 * ranks + 1).view(ranks, 2)).sum().backward()
+    return {"gathered": everything.detach(), "gradient": x.grad}
+
+
+def refused(rank, ranks):
+    """What each rank says of NaN on the last rank, and of one sample on each; as text in a tensor."""
+    answers = []
+    for z in (torch.full((4, 3, WIDTH), torch.nan if rank == ranks - 1 else 1.0), torch.zeros(1, 2, WIDTH)):
+        try:
+            build(REGULARIZERS, REGULARIZER_CONFIGS["mmd"], "regularizer")(z, generator=torch.Generator())
+            answers.append("")
+        except InputError as error:
+            answers.append(str(error))
+    return answers
+
+
+def calibrated(rank, ranks):
+    """The calibration that a Wristband has after one call."""
+    regularizer = Wristband()
+    regularizer(share_of(torch.randn(24, 2, WIDTH), rank, ranks), generator=torch.Generator())
+    return regularizer.state_dict()
+
+
 def everything(rank, ranks):
     """All cases in one go, because starting processes takes longer than the cases do."""
     return {
         "regularizers": {name: regularized(name, rank, ranks) for name in REGULARIZER_CONFIGS},
         "norms": {case: normalized(case, rank, ranks) for case in NORMS},
         "mean": mean_of_ranks(rank, ranks),
+        "gathered": gathered(rank, ranks),
+        "refused": refused(rank, ranks),
+        "calibrated": calibrated(rank, ranks),
     }
 
 
@@ -111,6 +142,32 @@ def test_the_losses_of_all_ranks_reach_each_rank_through_a_mean(two):
         assert rank["mean"]["gradient"].tolist() == [1.5, 1.5]
 
 
+def test_gathering_puts_the_samples_of_all_ranks_in_order(two):
+    for rank in two:
+        assert rank["gathered"]["gathered"].tolist() == [[1, 2], [11, 2]]
+
+
+def test_the_losses_of_all_ranks_reach_each_rank_through_a_gather(two):
+    assert two[0]["gathered"]["gradient"].tolist() == [[3 * 1, 3 * 2]]
+    assert two[1]["gathered"]["gradient"].tolist() == [[3 * 3, 3 * 4]]
+
+
+def test_every_rank_refuses_what_one_rank_cannot_use(two):
+    for rank in two:
+        assert "time step 0" in rank["refused"][0] and "4 of 8" in rank["refused"][0]
+
+
+def test_two_ranks_with_a_sample_each_are_enough(two, one):
+    assert "at least 2" in one["refused"][1]
+    assert [rank["refused"][1] for rank in two] == ["", ""]
+
+
+def test_a_calibration_is_that_of_the_whole_batch_on_every_rank(one, two):
+    for rank in two:
+        assert_near(rank["calibrated"]["_extra_state"], one["calibrated"]["_extra_state"], 1e-9)
+    assert torch.equal(two[0]["calibrated"]["_extra_state"], two[1]["calibrated"]["_extra_state"])
+
+
 @pytest.mark.parametrize("name", REGULARIZER_CONFIGS)
 def test_a_regularizer_has_the_value_of_the_whole_batch(one, two, name):
     for rank in two:
@@ -123,7 +180,7 @@ def test_a_regularizer_has_the_gradient_of_the_whole_batch(one, two, name):
         assert_near(rank["regularizers"][name]["gradient"], one["regularizers"][name]["gradient"], 1e-5)
 
 
-@pytest.mark.parametrize("name", REGULARIZER_CONFIGS)
+@pytest.mark.parametrize("name", [name for name in REGULARIZER_CONFIGS if name != "none"])
 def test_these_tests_would_notice_statistics_of_one_rank(one, name):
     torch.manual_seed(0)
     z = nn.Linear(INPUTS, WIDTH)(uneven_batch())

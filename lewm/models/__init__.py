@@ -1,14 +1,22 @@
 """The world model: frames to embeddings, embeddings and actions to the next embeddings."""
 
+from lewm.models.auto_compressing import AutoCompressingNetwork
+from lewm.models.euclidean_attention import EuclideanAttention
+from lewm.models.flow import InvertibleFlow
 from lewm.models.jepa import JEPA
 from lewm.models.predictor import ActionEncoder, Predictor
 from lewm.models.projector import MLPProjector
 from lewm.models.vit import ViTEncoder
 
 ENCODERS = {"vit": ViTEncoder}
-PROJECTORS = {"mlp": MLPProjector}
+PROJECTORS = {
+    "mlp": MLPProjector,
+    "euclidean_attention": EuclideanAttention,
+    "auto_compressing": AutoCompressingNetwork,
+}
+FLOWS = {"affine_coupling": InvertibleFlow}
 PREDICTORS = {"adaln": Predictor}
 ACTION_ENCODERS = {"mlp": ActionEncoder}
 
-__all__ = ["ACTION_ENCODERS", "ENCODERS", "JEPA", "PREDICTORS", "PROJECTORS", "ActionEncoder", "MLPProjector"]
-__all__ += ["Predictor", "ViTEncoder"]
+__all__ = ["ACTION_ENCODERS", "ENCODERS", "FLOWS", "JEPA", "PREDICTORS", "PROJECTORS", "ActionEncoder"]
+__all__ += ["AutoCompressingNetwork", "EuclideanAttention", "InvertibleFlow", "MLPProjector", "Predictor", "ViTEncoder"]

@@ -18,6 +18,8 @@ class JEPA(nn.Module):
       predictor: (B, T, D), (B, T, predictor width) -> (B, T, predictor width), causal.
       predictor_projector: (N, predictor width) -> (N, D).
       context: most frames that a prediction sees.
+      flow: (B, T, D) -> (B, T, D) with an `inverse`, from the projector's output to the embeddings, or None. It is
+        not applied to predictions: predictor and predictor_projector map embeddings to embeddings.
     """
 
     def __init__(
@@ -29,11 +31,12 @@ class JEPA(nn.Module):
         predictor: nn.Module,
         predictor_projector: nn.Module,
         context: int,
+        flow: nn.Module | None,
     ) -> None:
         super().__init__()
         self.encoder, self.projector = encoder, projector
         self.action_encoder, self.predictor, self.predictor_projector = action_encoder, predictor, predictor_projector
-        self.context = context
+        self.context, self.flow = context, flow
 
     def fit_normalization(self, pixels: Tensor) -> None:
         """Fits what the encoder subtracts and divides by to (B, T, C, h, w) uint8 frames of the training split."""
@@ -41,8 +44,8 @@ class JEPA(nn.Module):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, T, C, h, w) uint8 frames -> (B, T, D) embeddings."""
-        z = self.projector(self.encoder(pixels.flatten(0, 1)))
-        return cast(Tensor, z.unflatten(0, pixels.shape[:2]))
+        z = self.projector(self.encoder(pixels.flatten(0, 1))).unflatten(0, pixels.shape[:2])
+        return cast(Tensor, z if self.flow is None else self.flow(z))
 
     def predict(self, z: Tensor, actions: Tensor) -> Tensor:
         """Predicts each next embedding from the embeddings and actions up to it.

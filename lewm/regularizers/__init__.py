@@ -1,9 +1,18 @@
 """Regularizers of embeddings: modules with forward(z (B, T, D), *, generator) -> ()."""
 
-from torch import nn
-
+from lewm.regularizers.mmd import MMD
+from lewm.regularizers.none import NoRegularizer
+from lewm.regularizers.regularizer import Regularizer
 from lewm.regularizers.sigreg import SIGReg
+from lewm.regularizers.vicreg import VICReg
+from lewm.regularizers.wristband import Wristband
 
-REGULARIZERS: dict[str, type[nn.Module]] = {"sigreg": SIGReg}
+REGULARIZERS: dict[str, type[Regularizer]] = {
+    "sigreg": SIGReg,
+    "wristband": Wristband,
+    "mmd": MMD,
+    "vicreg": VICReg,
+    "none": NoRegularizer,
+}
 
-__all__ = ["REGULARIZERS", "SIGReg"]
+__all__ = ["MMD", "REGULARIZERS", "NoRegularizer", "Regularizer", "SIGReg", "VICReg", "Wristband"]

@@ -1,15 +1,17 @@
 """Models, regularizers and planners from their configurations."""
 
+import math
 from typing import cast
 
 from torch import Tensor, nn
 
 from lewm.config import Component, ModelConfig, PlanningConfig, build
 from lewm.errors import InputError
-from lewm.models import ACTION_ENCODERS, ENCODERS, JEPA, PREDICTORS, PROJECTORS
+from lewm.models import ACTION_ENCODERS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS
 from lewm.planning import MPC, PLANNERS
 from lewm.planning.costs import GOAL_COSTS
-from lewm.regularizers import REGULARIZERS
+from lewm.regularizers import REGULARIZERS, Regularizer
+from lewm.training.objective import Objective
 
 
 def build_model(config: ModelConfig, image_size: int, action_dim: int) -> JEPA:
@@ -38,11 +40,23 @@ def build_model(config: ModelConfig, image_size: int, action_dim: int) -> JEPA:
         predictor=predictor,
         predictor_projector=projector(predictor.output_dim),
         context=config.context,
+        # Last, so that the other parts begin with the weights that they have without a flow.
+        flow=None if config.flow is None else build(FLOWS, config.flow, "flow", dim=config.embedding_dim),
     )
 
 
-def build_regularizer(config: Component) -> nn.Module:
-    return cast(nn.Module, build(REGULARIZERS, config, "regularizer"))
+def build_regularizer(config: Component) -> Regularizer:
+    """The regularizer of a component; its weight is the objective's."""
+    component = {key: value for key, value in config.items() if key != "weight"}
+    return cast(Regularizer, build(REGULARIZERS, component, "regularizer"))
+
+
+def build_objective(model: JEPA, config: Component) -> Objective:
+    """The loss: prediction and the regularizer of {name, weight, **arguments}."""
+    regularizer, weight = build_regularizer(config), config.get("weight")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        raise InputError(f"regularizer.weight={weight} must be a number of at least 0")
+    return Objective(model, regularizer, float(weight))
 
 
 def build_mpc(model: JEPA, planner: Component, planning: PlanningConfig, low: Tensor, high: Tensor, seed: int) -> MPC:

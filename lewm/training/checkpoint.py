@@ -19,7 +19,7 @@ from lewm.models import JEPA
 from lewm.training.build import build_model
 
 FORMAT = "lewm-checkpoint"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,21 @@ class Recipe:
 
 
 def save_checkpoint(
-    folder: Path, recipe: Recipe, step: int, model: nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path,
+    recipe: Recipe,
+    step: int,
+    model: nn.Module,
+    regularizer: nn.Module,
+    optimizer: torch.optim.Optimizer,
 ) -> Path:
     """Writes <folder>/step_<step> and, once it is complete, removes the checkpoint before it."""
     path = folder / f"step_{step:07d}"
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     try:
-        save_file(weights, partial / "model.safetensors")
+        save_file(_contiguous(model), partial / "model.safetensors")
+        save_file(_contiguous(regularizer), partial / "regularizer.safetensors")
         save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
     except SafetensorError as error:  # of a full disk, say
         raise InputError(
@@ -125,6 +130,18 @@ def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
     except (ValueError, IndexError) as error:
         raise InputError(f"the optimizer in {path} does not fit the model: {error}") from None
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def load_regularizer(path: Path, regularizer: nn.Module) -> None:
+    """Fills what a regularizer keeps, such as a calibration, from a checkpoint folder."""
+    try:
+        regularizer.load_state_dict(_read(path / "regularizer.safetensors"))
+    except RuntimeError as error:
+        raise InputError(f"the regularizer in {path} does not fit: {str(error).splitlines()[-1].strip()}") from None
+
+
+def _contiguous(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.contiguous() for name, value in module.state_dict().items()}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

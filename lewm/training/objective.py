@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lewm.clip import Clip
 from lewm.models import JEPA
+from lewm.regularizers import Regularizer
 
 
 class Loss(NamedTuple):
@@ -22,11 +23,11 @@ class Objective(nn.Module):
 
     Args:
       model: trained through both sides of the prediction: no stop-gradient, no moving average.
-      regularizer: (B, T, D) embeddings of all frames, generator -> ().
-      regularizer_weight: of its value, which carries no factor N.
+      regularizer: of the embeddings of all frames.
+      regularizer_weight: of its value.
     """
 
-    def __init__(self, model: JEPA, regularizer: nn.Module, regularizer_weight: float) -> None:
+    def __init__(self, model: JEPA, regularizer: Regularizer, regularizer_weight: float) -> None:
         super().__init__()
         self.model, self.regularizer, self.regularizer_weight = model, regularizer, regularizer_weight
 

@@ -21,7 +21,7 @@ from lewm.models import JEPA
 from lewm.regularizers.gaussianity import spread
 from lewm.seeding import derive_seed
 from lewm.tracking import Tracker
-from lewm.training.checkpoint import Recipe, load_optimizer, load_weights, save_checkpoint
+from lewm.training.checkpoint import Recipe, load_optimizer, load_regularizer, load_weights, save_checkpoint
 from lewm.training.interrupt import Interrupt
 from lewm.training.objective import Loss, Objective
 
@@ -53,7 +53,7 @@ class Trainer:
     ) -> None:
         self.config, self.recipe, self.accelerator = config, recipe, accelerator
         self.clips, self.validate, self.progress = clips, validate, progress
-        self.model = objective.model
+        self.model, self.regularizer = objective.model, objective.regularizer
         optimizer = torch.optim.AdamW(
             [parameter for parameter in objective.parameters() if parameter.requires_grad],
             lr=config.training.learning_rate,
@@ -69,6 +69,7 @@ class Trainer:
         """
         if checkpoint is not None:
             load_weights(checkpoint, self.model)
+            load_regularizer(checkpoint, self.regularizer)
             load_optimizer(checkpoint, self.optimizer.optimizer)
         if not self.accelerator.is_main_process:
             return self._loop(start, None)
@@ -150,7 +151,7 @@ class Trainer:
             "loss/total": total,
             "loss/prediction": prediction,
             "loss/regularizer": regularizer,
-            "regularizer/statistic": regularizer * self.config.training.batch_size,
+            "regularizer/statistic": self.regularizer.statistic(regularizer, self.config.training.batch_size),
             "train/prediction_over_copy_last": prediction / copy_last_loss(z),
             **{f"train/{name}": value for name, value in spread(z.flatten(0, 1)).items()},
             "train/grad_norm": float(grad_norm),
@@ -176,7 +177,7 @@ class Trainer:
             )
         if self.accelerator.is_main_process:
             folder = self.config.run_dir / "checkpoints"
-            save_checkpoint(folder, self.recipe, step, self.model, self.optimizer.optimizer)
+            save_checkpoint(folder, self.recipe, step, self.model, self.regularizer, self.optimizer.optimizer)
         self.accelerator.wait_for_everyone()
 
 

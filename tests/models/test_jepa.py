@@ -1,4 +1,4 @@
-"""Every configured model: shapes, causality, rollouts."""
+"""Every configured model, and one with each projector and flow that none of them has: shapes, causality, rollouts."""
 
 from dataclasses import replace
 
@@ -6,17 +6,23 @@ import pytest
 import torch
 from torch import nn
 
-from lewm.models import ACTION_ENCODERS, ENCODERS, PREDICTORS, PROJECTORS
+from lewm.models import ACTION_ENCODERS, ENCODERS, FLOWS, PREDICTORS, PROJECTORS
 from lewm.training.build import build_model
 from tests.registries import MODEL_CONFIGS
 
 ACTION_DIM = 6
 CONTEXT = 3
+MICRO = MODEL_CONFIGS["micro"]
+CONFIGS = {
+    **MODEL_CONFIGS,
+    **{f"projector={name}": replace(MICRO, projector={"name": name}) for name in PROJECTORS if name != "mlp"},
+    **{f"flow={name}": replace(MICRO, flow={"name": name}) for name in FLOWS},
+}
 
 
-@pytest.fixture(scope="module", params=MODEL_CONFIGS)
+@pytest.fixture(scope="module", params=CONFIGS)
 def config(request):
-    return MODEL_CONFIGS[request.param]
+    return CONFIGS[request.param]
 
 
 def small_model(config):
@@ -28,6 +34,9 @@ def small_model(config):
     model = build_model(replace(config, context=CONTEXT), image_size(config), ACTION_DIM)
     for parameter in model.predictor.parameters():
         nn.init.normal_(parameter, std=0.15)
+    if model.flow is not None:
+        for coupling in model.flow.couplings:
+            nn.init.normal_(coupling.conditioner.output.weight, std=0.02)
     return model.eval()
 
 
@@ -67,11 +76,13 @@ def test_every_registered_part_is_in_a_configured_model():
     registries = {
         "encoder": ENCODERS,
         "projector": PROJECTORS,
+        "flow": FLOWS,
         "predictor": PREDICTORS,
         "action_encoder": ACTION_ENCODERS,
     }
     for part, registry in registries.items():
-        assert set(registry) == {getattr(config, part)["name"] for config in MODEL_CONFIGS.values()}
+        components = [getattr(config, part) for config in CONFIGS.values()]
+        assert set(registry) == {component["name"] for component in components if component}
 
 
 def test_it_encodes_uint8_frames(config, model, size, generator):
@@ -85,6 +96,37 @@ def test_an_embedding_depends_on_its_own_frame_only(model, size, generator):
     pixels = random_frames((2, 3), size, generator)
     z = model.encode(pixels)
     torch.testing.assert_close(model.encode(pixels[1:, 2:]), z[1:, 2:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_stands_between_the_projector_and_the_embeddings_and_can_be_undone(name, generator):
+    model = small_model(CONFIGS[f"flow={name}"])
+    pixels = random_frames((2, 3), image_size(MICRO), generator)
+    features = model.projector(model.encoder(pixels.flatten(0, 1))).unflatten(0, (2, 3))
+    z = model.encode(pixels)
+    assert (z - features).abs().max() > 0.05
+    torch.testing.assert_close(z, model.flow(features))
+    torch.testing.assert_close(model.flow.inverse(z), features, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_predictions_do_not_pass_through_the_flow(name, generator):
+    model, plain = (small_model(CONFIGS[config]) for config in (f"flow={name}", "micro"))
+    plain.load_state_dict(model.state_dict(), strict=False)
+    past = torch.randn(2, 2, 32, generator=generator), torch.randn(2, 2, ACTION_DIM, generator=generator)
+    assert torch.equal(model.predict(*past), plain.predict(*past))
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_model_begins_with_the_same_weights_with_and_without_a_flow(name):
+    states = []
+    for config in (MICRO, replace(MICRO, flow={"name": name})):
+        torch.manual_seed(0)
+        states.append(build_model(config, image_size(MICRO), ACTION_DIM).state_dict())
+    plain, with_flow = states
+    assert not any(key.startswith("flow") for key in plain)
+    assert {key for key in with_flow if not key.startswith("flow.")} == set(plain)
+    assert all(torch.equal(with_flow[key], plain[key]) for key in plain)
 
 
 def test_frames_that_are_mirrored_or_transposed_have_other_embeddings(model, size, generator):

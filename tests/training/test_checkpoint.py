@@ -10,6 +10,7 @@ from torch import nn
 
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError, one_line_errors
+from lewm.regularizers import SIGReg
 from lewm.training.checkpoint import (
     Recipe,
     latest_checkpoint,
@@ -29,6 +30,10 @@ def recipe():
 
 def recipe_of(config):
     return Recipe(config, ActionNormalizer((0.1, -0.2), (0.5, 1 / 3)), (-1.0, -1.0), (1.0, 1.0), "abc")
+
+
+def save(folder, recipe, step, model, optimizer):
+    return save_checkpoint(folder, recipe, step, model, SIGReg(), optimizer)
 
 
 def trained(recipe, num_steps=2, seed=0):
@@ -76,7 +81,7 @@ def original(tmp_path_factory, recipe):
     """A run folder with a checkpoint of step 7 in it, its model and its optimizer."""
     folder = tmp_path_factory.mktemp("original")
     model, optimizer = trained(recipe)
-    save_checkpoint(folder / "checkpoints", recipe, 7, model, optimizer)
+    save(folder / "checkpoints", recipe, 7, model, optimizer)
     return folder, model, optimizer
 
 
@@ -125,7 +130,7 @@ def test_a_run_without_a_checkpoint_has_none(tmp_path):
 
 def test_only_the_last_checkpoint_is_kept(saved, recipe, tmp_path):
     for step in (9, 99, 1000):
-        path = save_checkpoint(saved[0].parent, recipe, step, *trained(recipe))
+        path = save(saved[0].parent, recipe, step, *trained(recipe))
         assert latest_checkpoint(tmp_path / "run") == path
         assert list(saved[0].parent.iterdir()) == [path]
         assert load_recipe(path)[1] == step
@@ -133,7 +138,7 @@ def test_only_the_last_checkpoint_is_kept(saved, recipe, tmp_path):
 
 def test_a_step_can_be_saved_again(saved, recipe):
     model, optimizer = trained(recipe, num_steps=4)
-    path = save_checkpoint(saved[0].parent, recipe, 7, model, optimizer)
+    path = save(saved[0].parent, recipe, 7, model, optimizer)
     assert_same_tensors(load(path)[2].state_dict(), model.state_dict())
 
 
@@ -158,7 +163,7 @@ def test_an_interrupted_save_leaves_the_checkpoint_before_it(saved, recipe, tmp_
     path, model, optimizer = saved
     parts = (Interrupting(error), optimizer) if part == "model" else (model, InterruptingOptimizer(error))
     with pytest.raises(error):
-        save_checkpoint(path.parent, recipe, 8, *parts)
+        save(path.parent, recipe, 8, *parts)
     assert latest_checkpoint(tmp_path / "run") == path
     assert_same_tensors(load(path)[2].state_dict(), model.state_dict())
 
@@ -168,8 +173,8 @@ def test_the_remains_of_an_interrupted_save_do_not_get_into_the_next(saved, reci
     remains = path.parent / "partial"
     remains.mkdir()
     (remains / "something.else").write_text("")
-    following = save_checkpoint(path.parent, recipe, 8, model, optimizer)
-    assert len(list(following.iterdir())) == 3
+    following = save(path.parent, recipe, 8, model, optimizer)
+    assert len(list(following.iterdir())) == 4
     assert list(path.parent.iterdir()) == [following]
 
 
@@ -181,7 +186,7 @@ def file_sizes(path):
 def test_a_full_disk_raises_and_leaves_the_checkpoint_before_it(saved, recipe, tmp_path, name):
     path, model, optimizer = saved
     with pytest.raises((OSError, InputError)), full_disk(file_sizes(path)[name] - 1):
-        save_checkpoint(path.parent, recipe, 8, *trained(recipe, num_steps=4))
+        save(path.parent, recipe, 8, *trained(recipe, num_steps=4))
     assert latest_checkpoint(tmp_path / "run") == path
     loaded = load(path)
     assert_same_tensors(loaded[2].state_dict(), model.state_dict())
@@ -192,7 +197,7 @@ def test_a_full_disk_raises_and_leaves_the_checkpoint_before_it(saved, recipe, t
 def test_a_full_disk_ends_a_program_with_one_line(saved, recipe, name):
     path, model, optimizer = saved
     with pytest.raises(SystemExit) as end, full_disk(file_sizes(path)[name] - 1), one_line_errors():
-        save_checkpoint(path.parent, recipe, 8, model, optimizer)
+        save(path.parent, recipe, 8, model, optimizer)
     assert end.value.code.startswith("error: ")
     assert "\n" not in end.value.code
     assert str(path.parent) in end.value.code
@@ -201,8 +206,8 @@ def test_a_full_disk_ends_a_program_with_one_line(saved, recipe, name):
 def test_after_a_full_disk_the_next_save_succeeds(saved, recipe, tmp_path):
     path, model, optimizer = saved
     with pytest.raises((OSError, InputError)), full_disk(100):
-        save_checkpoint(path.parent, recipe, 8, model, optimizer)
-    following = save_checkpoint(path.parent, recipe, 8, model, optimizer)
+        save(path.parent, recipe, 8, model, optimizer)
+    following = save(path.parent, recipe, 8, model, optimizer)
     assert list(path.parent.iterdir()) == [following]
 
 
@@ -296,5 +301,5 @@ def test_models_of_every_configuration_come_back(tmp_path, option):
     )
     recipe = recipe_of(config)
     model = recipe.build_model()
-    path = save_checkpoint(tmp_path, recipe, 1, model, new_optimizer(model))
+    path = save(tmp_path, recipe, 1, model, new_optimizer(model))
     assert_same_tensors(load(path)[2].state_dict(), model.state_dict())

@@ -12,6 +12,7 @@ import torch
 from lewm.data.clips import Clips
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
+from lewm.regularizers import Wristband
 from lewm.tracking import read_metrics
 from lewm.training.checkpoint import latest_checkpoint, load_recipe
 from lewm.training.trainer import learning_rate
@@ -19,6 +20,7 @@ from tests.programs import TINY, compose, make_trainer
 from tests.ranks import run_ranks
 
 NUM_STEPS, STOP = 6, 3
+WRISTBAND = (*(word for word in TINY if not word.startswith("regularizer.")), "regularizer=wristband")
 
 
 class EventfulClips(Clips):
@@ -125,6 +127,24 @@ def test_a_killed_and_resumed_run_is_the_same_run_bit_for_bit(tmp_path, two_room
     assert metrics_of(resumed) == metrics_of(trainer)
 
 
+def test_a_calibration_is_kept_in_the_checkpoint(tmp_path, two_room_data, monkeypatch):
+    def train(folder, step=None, event=None):
+        config = compose(*WRISTBAND, f"data.path={two_room_data.path}", f"output_dir={folder}")
+        config.run_dir.mkdir(parents=True, exist_ok=True)
+        trainer = make_trainer(config, two_room_data, EventfulClips)
+        if event is not None:
+            trainer.clips.arm(step, event)
+        return trainer
+
+    whole = train(tmp_path / "whole")
+    assert whole.fit(None, 0)
+    assert not train(tmp_path / "resumed", STOP - 1, send(signal.SIGINT)).fit(None, 0)
+    monkeypatch.setattr(Wristband, "_draw_calibration", None)  # would raise
+    resumed = train(tmp_path / "resumed")
+    assert resumed.fit(latest_checkpoint(resumed.config.run_dir), STOP)
+    assert_same_tensors(tensors_of(resumed), tensors_of(whole))
+
+
 def test_a_run_can_be_resumed_at_every_step(tmp_path, two_room_data, whole):
     trainer, tensors, overrides = whole
     for step in range(NUM_STEPS - 1):
@@ -158,7 +178,7 @@ def test_looking_at_a_run_does_not_change_it(tmp_path, two_room_data, reference,
     assert_same_tensors(tensors_of(fit(tmp_path, two_room_data, override)), reference[1])
 
 
-@pytest.mark.parametrize("override", ["seed=1", "objective.regularizer_weight=0.5", "training.learning_rate=2e-3"])
+@pytest.mark.parametrize("override", ["seed=1", "regularizer.weight=0.5", "training.learning_rate=2e-3"])
 def test_other_settings_give_other_weights(tmp_path, two_room_data, reference, override):
     other = tensors_of(fit(tmp_path, two_room_data, override))
     weight = "projector.0.weight"
@@ -232,7 +252,7 @@ def test_logged_losses_add_up(reference):
     config = reference[0].config
     for line in metrics_of(reference[0]):
         if "loss/total" in line:
-            weighted = config.objective.regularizer_weight * line["loss/regularizer"]
+            weighted = config.regularizer["weight"] * line["loss/regularizer"]
             assert line["loss/total"] == pytest.approx(line["loss/prediction"] + weighted, rel=1e-5)
             statistic = line["loss/regularizer"] * config.training.batch_size
             assert line["regularizer/statistic"] == pytest.approx(statistic)

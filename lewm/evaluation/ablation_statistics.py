@@ -1,0 +1,79 @@
+"""Tests that an ablation needs: paired ones over start/goal pairs, and one whose unit is the training run."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+
+class Difference(NamedTuple):
+    """A difference of two means with its 95% interval and two-sided p; interval and p are nan where nothing can be
+    said."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def sign_flip_test(differences: NDArray[np.int64]) -> float:
+    """Exact two-sided p of the hypothesis that each difference was as likely to have the other sign.
+
+    Two uses, both for successes (0 or 1) of two columns on the same start/goal pairs:
+
+    - (N,) differences of single attempts, one for each seed and pair: McNemar's exact test (1947). It takes attempts
+      for independent, which they are not: a pair that is hard is so for every seed.
+    - (P,) sums of a pair's differences over the seeds: the unit is the pair, so that it may be as hard as it likes. With
+      one seed both are the same. This is the one that the page's verdicts use.
+
+    Neither says anything about other training runs: that is what `welch` is for.
+
+    Args:
+      differences: (N,) of integers.
+
+    Returns:
+      1.0 where all are 0.
+    """
+    sizes = np.abs(differences[differences != 0])
+    distribution = np.ones(1)  # of the sum of all signed sizes, from -total to total
+    for size in sizes:
+        step = np.zeros(2 * size + 1)
+        step[0] = step[-1] = 0.5
+        distribution = np.convolve(distribution, step)
+    total = int(sizes.sum())
+    sums = np.abs(np.arange(-total, total + 1))
+    return min(float(distribution[sums >= abs(int(differences.sum()))].sum()), 1.0)
+
+
+def welch(values: Sequence[float], reference: Sequence[float]) -> Difference:
+    """Difference of the means over seeds, values - reference, by Welch's t (1947): seed noise may differ by column.
+
+    The unit is the training run. The seeds are not paired: a seed fixes the initial weights and the order of the data,
+    and what is left in common after a whole training is little, while pairing would halve the degrees of freedom.
+    """
+    a, b = np.asarray(values, float), np.asarray(reference, float)
+    difference = float(a.mean() - b.mean()) if len(a) and len(b) else math.nan
+    if min(len(a), len(b)) < 2 or not math.isfinite(difference):
+        return Difference(difference, math.nan, math.nan, math.nan)
+    parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    error = math.sqrt(sum(parts))
+    if error == 0:
+        return Difference(difference, difference, difference, float(difference == 0))
+    freedom = error**4 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
+    half = float(stats.t.ppf(0.975, freedom)) * error
+    p = 2 * float(stats.t.sf(abs(difference) / error, freedom))
+    return Difference(difference, difference - half, difference + half, p)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for how many there are (Holm, 1979); nan stays nan and does not count."""
+    corrected = [math.nan] * len(p_values)
+    order = sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i])
+    highest = 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min((len(order) - rank) * p_values[i], 1.0))
+        corrected[i] = highest
+    return corrected

@@ -1,0 +1,101 @@
+"""What an ablation found, in sentences made from its numbers."""
+
+import math
+
+from lewm.evaluation.ablation import LEVEL, Comparison, Table
+
+NAMES = {
+    "strict_success": "strict success",
+    "strict_success_at_end": "strict success at the end",
+    "val/prediction": "prediction loss",
+    "val/prediction_over_copy_last": "prediction loss / copy-last loss",
+    "val/effective_rank": "effective rank",
+    "val/std_min": "smallest std",
+    "val/std_median": "median std",
+    "geometry/rank_correlation": "rank correlation of distances",
+    "geometry/rank_correlation_near": "rank correlation, near pairs",
+    "seconds_per_step": "seconds per step",
+    "milliseconds_per_plan": "ms per plan",
+}
+SHARES = ("strict_success", "strict_success_at_end")
+
+
+def name(metric: str) -> str:
+    """How a metric is called on the page: its tag, where it has no name of its own."""
+    if metric in NAMES:
+        return NAMES[metric]
+    return f"probe R² {metric.removeprefix('probe/r2_')}" if metric.startswith("probe/r2_") else metric
+
+
+def number(value: float, metric: str = "") -> str:
+    """Three figures; a share in percent; a dash where there is no number."""
+    if math.isnan(value):
+        return "–"
+    if metric in SHARES:
+        return f"{100 * value:.1f}%"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def p_value(p: float) -> str:
+    """As it is written in a sentence."""
+    if math.isnan(p):
+        return "p unknown"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def findings(table: Table) -> list[str]:
+    """What differs from the first column beyond seed noise, a sentence or two for each column; then how to read it."""
+    first, *others = table.columns
+    if not others:
+        return [
+            f"There is one column, {first}: its seeds show the noise between training runs, and nothing to compare."
+        ]
+    lines = [_finding(table, comparison) for comparison in table.comparisons]
+    count = sum(not math.isnan(found.p) for each in table.comparisons for found in each.metrics.values())
+    if count:
+        lines.append(
+            f"Differs means p < {LEVEL} by Welch's t over seeds, corrected (Holm) for the number of columns; success"
+            f" has to differ over the start/goal pairs as well. Of the {len(table.metrics)} metrics, which are not"
+            f" corrected for their number, about {LEVEL:.0%} would differ by chance alone, and few seeds find only large"
+            " differences: no difference found is not shown to be none."
+        )
+    return lines
+
+
+def _finding(table: Table, comparison: Comparison) -> str:
+    first, column = next(iter(table.columns)), comparison.column
+    counts = [len(table.values(each, "strict_success")) for each in (column, first)]
+    if not all(counts):
+        return (
+            f"{column}: {'no finished cell' if not counts[0] else f'no finished cell of {first}'}, nothing to compare."
+        )
+    success = comparison.metrics["strict_success"]
+    rates = [number(table.pooled_success(each).rate, "strict_success") for each in (column, first)]
+    sentence = f"{column}: strict success {rates[0]} against {rates[1]} of {first}"
+    if comparison.num_attempts:
+        sentence += f" (by pairs {p_value(comparison.p_pairs)})"
+    if min(counts) < 2:
+        return (
+            f"{sentence}. With {min(counts)} seed in a column nothing can be said about seed noise:"
+            " two training runs differ by chance. Give at least three seeds."
+        )
+    if not comparison.num_attempts:
+        sentence += ", on other start/goal pairs, so that success is not compared"
+    elif comparison.differs("strict_success"):
+        low, high = 100 * success.low, 100 * success.high
+        sentence += f": differs beyond seed noise (95% over seeds {low:+.1f} to {high:+.1f} points)"
+    else:
+        sentence += ": no difference beyond seed noise"
+    changes = [
+        f"{name(metric)} ({_mean(table, first, metric)} → {_mean(table, column, metric)})"
+        for metric in table.metrics
+        if metric != "strict_success" and comparison.differs(metric)
+    ]
+    if not changes:
+        return f"{sentence}. Nothing else differs beyond seed noise."
+    return f"{sentence}. Beyond seed noise differ also: {', '.join(changes)}."
+
+
+def _mean(table: Table, column: str, metric: str) -> str:
+    values = table.values(column, metric)
+    return number(sum(values) / len(values), metric)

@@ -1,0 +1,114 @@
+"""A normalizing flow: an invertible map of vectors whose inverse and log-determinant are exact."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from lewm.models.auto_compressing import AutoCompressingNetwork
+
+
+class AffineCoupling(nn.Module):
+    """y = x exp(s) + m on some dimensions, s and m functions of the others, which stay: the identity at the start.
+
+    Args:
+      moved, given: indices of the dimensions that change, and of the others.
+      hidden_dim, num_layers: of the network of s and m.
+      max_log_scale: s is max_log_scale tanh(.).
+    """
+
+    moved: Tensor
+    given: Tensor
+
+    def __init__(self, moved: Tensor, given: Tensor, hidden_dim: int, num_layers: int, max_log_scale: float) -> None:
+        super().__init__()
+        self.max_log_scale = max_log_scale
+        self.register_buffer("moved", moved)
+        self.register_buffer("given", given)
+        self.conditioner = AutoCompressingNetwork(len(given), 2 * len(moved), hidden_dim, num_layers)
+        nn.init.zeros_(self.conditioner.output.weight)
+        nn.init.zeros_(self.conditioner.output.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., dim) -> (..., dim), and the (...) log-determinant of its Jacobian."""
+        log_scale, shift = self._log_scale_and_shift(x)
+        moved = x.index_select(-1, self.moved) * log_scale.exp() + shift
+        return x.index_copy(-1, self.moved, moved), log_scale.sum(-1)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """(..., dim) -> (..., dim)."""
+        log_scale, shift = self._log_scale_and_shift(y)
+        moved = (y.index_select(-1, self.moved) - shift) * (-log_scale).exp()
+        return y.index_copy(-1, self.moved, moved)
+
+    def _log_scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        raw, shift = self.conditioner(x.index_select(-1, self.given)).chunk(2, dim=-1)
+        return self.max_log_scale * raw.tanh(), shift
+
+
+class InvertibleFlow(nn.Module):
+    """Affine couplings one after another: (..., dim) -> (..., dim), any dim from 2 on, also odd ones.
+
+    Each pair of couplings splits the dimensions at random into two halves, of which the first coupling moves one and
+    the second the other. Dimensions keep their places, so that the flow is exactly the identity at the start. It
+    computes in float32 (float64 if given that) under autocast too: in bfloat16 the inverse would not be one.
+
+    Args:
+      dim: of the vectors.
+      num_layers: couplings.
+      hidden_dim, conditioner_layers: of the auto-compressing network of each coupling.
+      max_log_scale: a coupling multiplies by at most exp(max_log_scale), at least its inverse.
+      seed: of the splits; they are part of the state_dict.
+
+    Raises:
+      ValueError: a size is too small: one dimension has no other to be moved by.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_layers: int = 8,
+        hidden_dim: int = 128,
+        conditioner_layers: int = 2,
+        max_log_scale: float = 2.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if dim < 2 or num_layers < 1:
+            raise ValueError(f"a flow needs at least 2 dimensions and 1 layer, not {dim} and num_layers={num_layers}")
+        if not max_log_scale > 0:
+            raise ValueError(f"max_log_scale={max_log_scale} must be above 0")
+        generator = torch.Generator().manual_seed(seed)
+        couplings = []
+        for layer in range(num_layers):
+            if layer % 2 == 0:
+                halves = torch.randperm(dim, generator=generator, device="cpu").tensor_split(2)
+            moved, given = (half.sort().values for half in (halves if layer % 2 == 0 else halves[::-1]))
+            couplings.append(AffineCoupling(moved, given, hidden_dim, conditioner_layers, max_log_scale))
+        self.couplings = nn.ModuleList(couplings)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., dim) -> (..., dim)."""
+        return self.forward_and_log_det(x)[0]
+
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., dim) -> what forward gives, and the (...) logarithm of the determinant of its Jacobian at x."""
+        with torch.autocast(x.device.type, enabled=False):
+            y = _at_least_float32(x)
+            log_det = y.new_zeros(y.shape[:-1])
+            for coupling in self.couplings:
+                y, added = coupling(y)
+                log_det = log_det + added
+            return y, log_det
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """(..., dim) -> the (..., dim) of which forward makes y."""
+        with torch.autocast(y.device.type, enabled=False):
+            x = _at_least_float32(y)
+            for coupling in reversed(self.couplings):
+                x = cast(AffineCoupling, coupling).inverse(x)
+            return x
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()

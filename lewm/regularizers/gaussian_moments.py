@@ -1,0 +1,85 @@
+"""How far the mean and covariance of samples are from 0 and I, per dimension, in six ways: (N, d) -> ()."""
+
+import torch
+from torch import Tensor
+
+
+def squared_wasserstein(x: Tensor) -> Tensor:
+    """W2^2 between the fitted Gaussian and N(0, I): |mu|^2 + sum (sqrt(lambda) - 1)^2, over d."""
+    spectrum, num_missing = _spectrum(x)
+    return (x.mean(0).square().sum() + (spectrum.sqrt() - 1).square().sum() + num_missing) / x.shape[1]
+
+
+def squared_mean(x: Tensor) -> Tensor:
+    """|mu|^2 / d: blind to the covariance."""
+    return x.mean(0).square().mean()
+
+
+def kl_diagonal(x: Tensor) -> Tensor:
+    """KL divergence of the fitted Gaussian with a diagonal covariance from N(0, I), over d."""
+    var = _floored(x.var(0))
+    return (var + x.mean(0).square() - 1 - var.log()).mean() / 2
+
+
+def kl_full(x: Tensor) -> Tensor:
+    """KL divergence of the fitted Gaussian from N(0, I), over d; dimensions without variance count as the floor's."""
+    spectrum = _full_spectrum(x)
+    return (x.mean(0).square().sum() + (spectrum - 1 - spectrum.log()).sum()) / (2 * x.shape[1])
+
+
+def jeffreys_diagonal(x: Tensor) -> Tensor:
+    """Mean of both KL divergences between the fitted Gaussian with a diagonal covariance and N(0, I), over d."""
+    var, mean = _floored(x.var(0)), x.mean(0).square()
+    return (var + 1 / var - 2 + mean + mean / var).mean() / 4
+
+
+def jeffreys_full(x: Tensor) -> Tensor:
+    """Mean of both KL divergences between the fitted Gaussian and N(0, I), over d."""
+    mean, spectrum = x.mean(0), _full_spectrum(x)
+    covariance = _covariance(x)
+    regular = covariance + _floor(spectrum) * torch.eye(len(covariance), device=x.device, dtype=x.dtype)
+    distance = mean @ mean + mean @ torch.linalg.solve(regular, mean)
+    return (spectrum.sum() + (1 / spectrum).sum() - 2 * x.shape[1] + distance) / (4 * x.shape[1])
+
+
+MOMENTS = {
+    "w2": squared_wasserstein,
+    "mu_only": squared_mean,
+    "kl_diag": kl_diagonal,
+    "kl_full": kl_full,
+    "jeff_diag": jeffreys_diagonal,
+    "jeff_full": jeffreys_full,
+}
+
+
+def _covariance(x: Tensor) -> Tensor:
+    centred = x - x.mean(0)
+    return centred.T @ centred / (len(x) - 1)
+
+
+def _full_spectrum(x: Tensor) -> Tensor:
+    """All d eigenvalues of the covariance."""
+    return _eigenvalues(_covariance(x))
+
+
+def _eigenvalues(matrix: Tensor) -> Tensor:
+    """Without the jitter LAPACK returns NaN for float32 matrices whose squares underflow."""
+    jitter = 1e-12 * torch.eye(len(matrix), device=matrix.device, dtype=matrix.dtype)
+    return _floored(torch.linalg.eigvalsh(matrix + jitter))
+
+
+def _spectrum(x: Tensor) -> tuple[Tensor, int]:
+    """The min(N, d) eigenvalues of the covariance that may differ from 0, and how many are missing to d."""
+    if len(x) >= x.shape[1]:
+        return _full_spectrum(x), 0
+    centred = x - x.mean(0)
+    return _eigenvalues(centred @ centred.T / (len(x) - 1)), x.shape[1] - len(x)
+
+
+def _floor(values: Tensor) -> Tensor:
+    """What rounding leaves of a variance that is 0: below it a root, a logarithm or an inverse has no useful gradient."""
+    return (torch.finfo(values.dtype).eps * len(values) * values.detach().max()).clamp(min=1e-12)
+
+
+def _floored(values: Tensor) -> Tensor:
+    return torch.maximum(values, _floor(values))

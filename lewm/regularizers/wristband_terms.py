@@ -1,0 +1,208 @@
+"""The terms of the Wristband loss on samples x (N, d): repulsion, radial, angular (Parakhin, 2026).
+
+A sample is a direction u = x / |x| and a radius, expressed by t = P(d/2, |x|^2 / 2), its probability under N(0, I). For
+N(0, I), u is uniform on the sphere and t uniform on [0, 1], independently: a wristband, sphere x interval.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from scipy.special import hyp0f1
+from torch import Tensor
+
+BETA = 8.0
+"""Inverse width of the kernels."""
+
+ALPHA_SQUARED = {"chordal": 1 / 12, "geodesic": 2 / (3 * math.pi**2)}
+"""Scale of squared distances on the sphere against those on the interval."""
+
+_CHUNK = 2**17
+"""Pairs that are worked on at once."""
+
+_TAIL = 30.0
+"""Deviates beyond which float64 cannot tell probabilities apart from 0."""
+
+
+class Points(NamedTuple):
+    """u (N, d) directions, 0 for a sample at the origin; t (N,) radial probabilities; w (N,) = Phi^-1(t)."""
+
+    u: Tensor
+    t: Tensor
+    w: Tensor
+
+
+def on_the_wristband(x: Tensor) -> Points:
+    """(N, d) samples -> their directions and radii."""
+    norm = x.norm(dim=1, keepdim=True)
+    u = torch.where(norm > 1e-6, x / norm.clamp(min=1e-6), 0.0)
+    t, w = _RadialProbability.apply(x.square().sum(1), x.shape[1])
+    return Points(u, t, w)
+
+
+class _RadialProbability(torch.autograd.Function):
+    """s (N,) = |x|^2 -> t = P(d/2, s/2) and w = Phi^-1(t), each with its own gradient.
+
+    Computed in float64 from both tails, P and 1 - P, so that w keeps telling radii apart where t has long been 0 or 1 in
+    float32; beyond 30 standard deviations, where float64 ends too, by Barndorff-Nielsen's r*, whose error is below 1e-3
+    there. The gradient of w is the ratio of two densities, formed of their logarithms.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor, d: int) -> tuple[Tensor, Tensor]:
+        a, half = torch.full_like(s, d / 2, dtype=torch.float64), s.double().clamp(min=1e-30) / 2
+        lower, upper = torch.special.gammainc(a, half), torch.special.gammaincc(a, half)
+        central = torch.where(lower < 0.5, torch.special.ndtri(lower), -torch.special.ndtri(upper))
+        tail, tail_slope = _r_star(half, d / 2)
+        in_tail = ~(tail.abs() < _TAIL)
+        w = torch.where(in_tail, tail, central)
+        log_density = (d / 2 - 1) * half.log() - half - math.lgamma(d / 2) - math.log(2)
+        slope = torch.where(in_tail, tail_slope, (log_density + w.square() / 2 + math.log(2 * math.pi) / 2).exp())
+        ctx.save_for_backward(log_density.exp(), torch.where(s > 0, slope, 0.0))
+        return lower.to(s.dtype), w.to(s.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        density, slope = ctx.saved_tensors
+        grad_t, grad_w = grad_outputs
+        return (grad_t.double() * density + grad_w.double() * slope).to(grad_t.dtype), None
+
+
+def _r_star(half: Tensor, a: float) -> tuple[Tensor, Tensor]:
+    """Normal deviate of a Gamma(a) variable by the saddlepoint, r + log(v / r) / r, and its slope in 2 x half."""
+    ratio = half / a
+    ratio = torch.where((ratio - 1).abs() < 1e-3, 2.0, ratio)  # near the mean nobody asks for it
+    r = (ratio - 1).sign() * (2 * a * (ratio - 1 - ratio.log())).sqrt()
+    log_term = (math.sqrt(a) * (ratio - 1) / r).log()
+    r_slope = a * (1 - 1 / ratio) / r
+    slope = r_slope + (1 / (ratio - 1) - r_slope / r) / r - log_term * r_slope / r.square()
+    return r + log_term / r, slope / (2 * a)
+
+
+def radial_loss(t: Tensor, w: Tensor) -> Tensor:
+    """Squared distance of sorted radii from their quantiles, as probabilities and as normal deviates: (N,), (N,) -> ()."""
+    quantiles = (torch.arange(len(t), device=t.device, dtype=t.dtype) + 0.5) / len(t)
+    w, order = w.sort()
+    uniform = 12 * (t[order] - quantiles).square().mean()
+    return (uniform + (w - torch.special.ndtri(quantiles)).square().mean()) / 2
+
+
+def pairwise_repulsion(u: Tensor, t: Tensor, metric: str, reduction: str) -> Tensor:
+    """Logarithm of the mean kernel between points, O(N^2 d) time and O(N) memory: (N, d), (N,) -> ().
+
+    The kernel falls with the distance on the sphere and on the interval, which is mirrored at both ends: otherwise points
+    would crowd there.
+
+    Args:
+      u: (N, d) directions.
+      t: (N,) radial probabilities.
+      metric: of the sphere, chordal or geodesic.
+      reduction: per_point, the mean of each point's logarithm, or global, the logarithm of the mean.
+    """
+    num_points = len(u)
+    rows = _KernelSums.apply(u, t, metric)
+    itself = _sphere_kernel((u * u).sum(1), metric)[0].detach()  # its mirror images stay
+    if reduction == "global":
+        return ((rows - itself).sum() / (3 * num_points**2 - num_points)).log() / BETA
+    return ((rows - itself) / (3 * num_points - 1)).log().mean() / BETA
+
+
+class _KernelSums(torch.autograd.Function):
+    """u (N, d), t (N,) -> (N,) sums over j of k(u_i, u_j) (g(t_i - t_j) + g(t_i + t_j) + g(t_i + t_j - 2)).
+
+    With g(x) = exp(-beta x^2), a = exp(-beta t^2) and b = exp(4 beta t - 2 beta) the three Gaussians are
+    a_i a_j (p + q + q b_i b_j) with p = exp(2 beta t_i t_j) and q = 1 / p: one exponential. The backward pass makes the
+    kernel again, so that nothing of size N^2 is ever kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, t: Tensor, metric: str) -> Tensor:
+        ctx.save_for_backward(u, t)
+        ctx.metric = metric
+        b = _mirror(t)
+        out = torch.empty_like(t)
+        for rows in _row_chunks(len(u)):
+            p, q, _ = _kernel_parts(u, t, rows, metric)
+            out[rows] = p.sum(1) + q.sum(1) + b[rows] * (q @ b)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        (grad,) = grad_outputs
+        u, t = ctx.saved_tensors
+        b, one = _mirror(t), torch.ones_like(t)
+        grad_u, grad_t = torch.empty_like(u), torch.empty_like(t)
+        for rows in _row_chunks(len(u)):
+            p, q, slope = _kernel_parts(u, t, rows, ctx.metric)
+            pair_grad = grad[rows, None] + grad  # the kernel is symmetric: each pair is in two sums
+            p, q = p.mul_(pair_grad), q.mul_(pair_grad)
+            p_one, p_t = (p @ torch.stack([one, t], 1)).unbind(1)
+            q_one, q_t, q_b, q_bt = (q @ torch.stack([one, t, b, b * t], 1)).unbind(1)
+            own = t[rows] * (p_one + q_one + b[rows] * q_b)
+            grad_t[rows] = -2 * BETA * (own + q_t + b[rows] * (q_bt - 2 * q_b) - p_t)
+            weights = p.add_(q).addcmul_(q, b[rows, None] * b)
+            grad_u[rows] = (weights if slope is None else weights * slope) @ u
+        if slope is None:
+            grad_u *= _chordal_slope()
+        return grad_u, grad_t, None
+
+
+def _mirror(t: Tensor) -> Tensor:
+    return (4 * BETA * t - 2 * BETA).exp()
+
+
+def _row_chunks(num_points: int) -> list[slice]:
+    height = max(_CHUNK // num_points, 1)
+    return [slice(start, min(start + height, num_points)) for start in range(0, num_points, height)]
+
+
+def _kernel_parts(u: Tensor, t: Tensor, rows: slice, metric: str) -> tuple[Tensor, Tensor, Tensor | None]:
+    """(rows, N) kernel to the point itself and to its image at 0, and the slope of log k in the cosine."""
+    kernel, slope = _sphere_kernel(u[rows] @ u.T, metric)
+    near = torch.outer(2 * BETA * t[rows], t).exp_()
+    a = (-BETA * t.square()).exp()
+    kernel = kernel.mul_(a).mul_(a[rows, None])
+    return kernel * near, kernel.div_(near), slope
+
+
+def _chordal_slope() -> float:
+    return 2 * BETA * ALPHA_SQUARED["chordal"]
+
+
+def _sphere_kernel(cosine: Tensor, metric: str) -> tuple[Tensor, Tensor | None]:
+    """exp(-beta alpha^2 distance^2) and the derivative of its logarithm in the cosine; None where that is constant."""
+    if metric == "chordal":
+        return (_chordal_slope() * (cosine - 1)).exp_(), None
+    scale = BETA * ALPHA_SQUARED["geodesic"]
+    cosine = cosine.clamp(-1 + 1e-6, 1.0)
+    angle = cosine.acos()
+    return (-scale * angle.square()).exp_(), 2 * scale / torch.sinc(angle / math.pi).clamp(min=1e-3)
+
+
+def angular_loss(u: Tensor, metric: str, reduction: str) -> Tensor:
+    """The repulsion of directions alone, of different points (Wang and Isola, 2020): (N, d) -> ()."""
+    num_others = len(u) - 1
+    cosine = u @ u.T
+    scale = BETA * ALPHA_SQUARED[metric]
+    squared = 2 - 2 * cosine if metric == "chordal" else cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos().square()
+    rows = (-scale * squared).exp().fill_diagonal_(0).sum(1) / num_others
+    return (rows.log().mean() if reduction == "per_point" else rows.mean().log()) / BETA
+
+
+def spectral_repulsion(u: Tensor, t: Tensor, num_waves: int = 6) -> Tensor:
+    """The repulsion by its lowest harmonics, O(N d waves): (N, d), (N,) -> (), about 0 for uniform points.
+
+    The kernel's expansion in spherical harmonics of degree 0 and 1 times cosines on the interval (all mirror images, not
+    three). Needs d of at least 3.
+    """
+    num_points, d = u.shape
+    concentration = 2 * BETA * ALPHA_SQUARED["chordal"]
+    # Gamma(v+1) (2/c)^v I_(l+v)(c) e^-c with v = (d-2)/2, as a hypergeometric series, which does not underflow.
+    even, odd = hyp0f1(d / 2, concentration**2 / 4), hyp0f1(d / 2 + 1, concentration**2 / 4) * concentration / d
+    wave = torch.arange(num_waves, device=t.device, dtype=t.dtype)
+    amplitude = 2 * torch.exp(-((math.pi * wave) ** 2) / (4 * BETA))
+    amplitude[0] = 1
+    cosines = torch.cos(math.pi * t[:, None] * wave)
+    degree_0 = cosines.mean(0).square()
+    degree_1 = d * (u.T @ cosines / num_points).square().sum(0)
+    return (amplitude @ (degree_0 + odd / even * degree_1)).log() / BETA
