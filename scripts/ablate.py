@@ -14,10 +14,10 @@ what the others are compared with. Run again, it does what is missing. The table
 """
 
 import importlib.util
+import shlex
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -33,26 +33,28 @@ from lewm.command_line import check_overrides, expand_components
 from lewm.config import CONFIGS, AblateConfig, TrainConfig, build, from_dict
 from lewm.data.collection import collect
 from lewm.errors import InputError, one_line_errors
-from lewm.evaluation.ablation import Table, save_csv
+from lewm.evaluation.ablation import Table
 from lewm.evaluation.ablation_cells import Cell, make_cells, swept_keys
-from lewm.evaluation.ablation_run import TRAIN, CellTask
+from lewm.evaluation.ablation_report import save_report
+from lewm.evaluation.ablation_run import LAUNCH, CellTask
+from lewm.evaluation.ablation_words import findings
 from lewm.tracking import progress_bar
 
 OWN_KEYS = ("name", "output_dir", "jobs", "report_only")
 
 
-def main(program: Path = TRAIN) -> None:
-    """Reads the command line; `program` is train.py or, in tests, what stands in for it."""
+def main(command: tuple[str, ...] = LAUNCH) -> None:
+    """Reads the command line; `command` is what a cell's arguments are appended to."""
     arguments = [argument for argument in sys.argv[1:] if argument not in ("-m", "--multirun")]
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return
     with one_line_errors():
-        status = ablate(arguments, program)
+        status = ablate(arguments, command)
     sys.exit(status)
 
 
-def ablate(arguments: list[str], program: Path) -> int:
+def ablate(arguments: list[str], command: tuple[str, ...]) -> int:
     """Runs the sweep that `arguments` describe; 0 if every cell is done, 1 if not."""
     config, own, sweep = read_arguments(arguments)
     folder = Path(config.output_dir) / config.name
@@ -70,7 +72,7 @@ def ablate(arguments: list[str], program: Path) -> int:
             with progress_bar(console) as progress:
                 collect_data(missing, progress)
                 with Watch(cells, progress):
-                    launch(own, missing, CellTask({cell.name: cell for cell in cells}, program))
+                    launch(own, missing, CellTask({cell.name: cell for cell in cells}, command))
         except KeyboardInterrupt:
             console.print("interrupted; the running cells wrote their checkpoints. The same command goes on with them")
             return 130
@@ -189,14 +191,18 @@ def say(console: Console, line: str) -> None:
 
 def report(cells: Sequence[Cell], folder: Path, console: Console) -> int:
     """Writes the table, the figures and the page, and prints what they say."""
+    if all(cell.state == "absent" for cell in cells):
+        raise InputError(f"{folder} holds none of these cells: check name=, or leave report_only=true out")
     table = Table(cells)
-    save_csv(table, folder / "cells.csv")
-    console.print(f"table: {folder / 'cells.csv'}")
-    counts = Counter(cell.state for cell in cells)
+    save_report(table, folder, f"scripts/ablate.py {shlex.join(sys.argv[1:])}")
+    for line in findings(table):
+        say(console, line)
     for cell in cells:
         if cell.state == "failed":
             say(console, f"failed: {cell.name}: {cell.error} (see {cell.folder / 'log.txt'})")
-    return 0 if counts["done"] == len(cells) else 1
+    for label, file in (("page", "index.html"), ("table", "cells.csv"), ("figures", "overview.png, curves.png")):
+        say(console, f"{label}: {folder / file}")
+    return 0 if all(cell.state == "done" for cell in cells) else 1
 
 
 if __name__ == "__main__":

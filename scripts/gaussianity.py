@@ -147,23 +147,23 @@ def compare(z: Tensor, num_slices: int, num_draws: int, console: Console) -> dic
 
 
 def show(findings: dict[str, Finding], title: str, console: Console) -> None:
-    """A table, and the verdict in one line."""
-    table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0), title_justify="left")
-    for header in ("statistic", "value", "p", "of N(0, I)", "95% of it", "N(0, I)?"):
+    """A table, in which null is what N(0, I) gives, and the verdict in one line."""
+    table = Table(title=title, box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0), title_justify="left")
+    for header in ("statistic", "value", "p", "null mean", "null 95%", "verdict"):
         table.add_column(header, justify="left" if header == "statistic" else "right", no_wrap=True)
     for name, finding in findings.items():
         table.add_row(
             name,
-            f"{finding.value:.4g}",
+            f"{finding.value:.3g}",
             f"{finding.p:.2g}",
-            f"{finding.null_mean:.4g}",
+            f"{finding.null_mean:.3g}",
             f"{finding.null_low:.3g} to {finding.null_high:.3g}",
-            "yes" if finding.gaussian else "no",
+            "ok" if finding.gaussian else "not",
         )
     console.print(table)
     against = [name for name, finding in findings.items() if not finding.gaussian]
     if against:
-        console.print(f"Not N(0, I), by {', '.join(against)}.", soft_wrap=True)
+        console.print(f"These samples are not N(0, I): {', '.join(against)}.", soft_wrap=True)
     else:
         console.print("Nothing here tells these samples from N(0, I).")
 

@@ -76,12 +76,12 @@ class Table:
 
     @cached_property
     def metrics(self) -> list[str]:
-        """What is compared over seeds: success, every tag of the diagnostics, times."""
-        tags = [name for name in self.rows[0] if "/" in name]
+        """What is compared over seeds: success, every tag of the diagnostics but for p-values, times."""
+        tags = [name for name in self.rows[0] if "/" in name and not name.endswith("_p")]
         order = ("probe/", "val/", "geometry/", "gaussianity/")
         rank = {tag: next((i for i, prefix in enumerate(order) if tag.startswith(prefix)), len(order)) for tag in tags}
         tags.sort(key=lambda tag: (rank[tag], tag))
-        return ["strict_success", "strict_success_at_end", *tags, "seconds_per_step", "milliseconds_per_plan"]
+        return ["strict_success", *tags, "seconds_per_step", "milliseconds_per_plan"]
 
     def values(self, column: str, metric: str) -> list[float]:
         """A metric of a column's finished cells, in order of the seeds; those without a finite one are left out."""

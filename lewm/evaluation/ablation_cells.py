@@ -4,7 +4,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -151,9 +151,10 @@ def _make_cell(arguments: list[str], values: dict[str, str], folder: Path) -> Ce
     ]
     slugs = [re.sub(r"[^\w.-]+", "-", word.replace("=", "")).strip("-") for word in words]
     name = "_".join([*slugs, f"seed{config.seed}"])
+    config = replace(config, name=name, output_dir=str(folder))
     arguments = [*arguments, f"name={name}", f"output_dir={_quoted(str(folder))}"]
     column = ", ".join(words) or "all"
-    return Cell(name, column, values, config.seed, folder / name, tuple(arguments), _compose(arguments))
+    return Cell(name, column, values, config.seed, folder / name, tuple(arguments), config)
 
 
 def _quoted(text: str) -> str:

@@ -19,18 +19,13 @@ from lewm.errors import InputError
 from lewm.evaluation.ablation_cells import Cell
 from lewm.tracking import run_lock
 
-TRAIN = Path(__file__).parents[2] / "train.py"
+ROOT = Path(__file__).parents[2]
 
-# Not the user's own file of accelerate, which may say "all GPUs".
-ACCELERATE_CONFIG = """\
-compute_environment: LOCAL_MACHINE
-distributed_type: 'NO'
-num_machines: 1
-num_processes: 1
-mixed_precision: 'no'
-use_cpu: false
-debug: false
-"""
+LAUNCH = (
+    *(sys.executable, "-m", "accelerate.commands.launch"),
+    *("--config_file", str(ROOT / "scripts" / "one_process.yaml"), str(ROOT / "train.py")),
+)
+"""What a cell's arguments are appended to."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +39,10 @@ class Place:
 class RunningCell:
     """A started cell. Its process has a process group of its own, so that a terminal's Ctrl-C does not reach it."""
 
-    def __init__(self, cell: Cell, program: Path, place: Place) -> None:
+    def __init__(self, cell: Cell, launch: Sequence[str], place: Place) -> None:
         self.cell = cell
         cell.folder.mkdir(parents=True, exist_ok=True)
         (cell.folder / "failed.txt").unlink(missing_ok=True)
-        (cell.folder.parent / "accelerate.yaml").write_text(ACCELERATE_CONFIG)
         arguments = [*cell.arguments, f"resume={str((cell.folder / 'config.yaml').exists()).lower()}"]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         if place.num_threads is not None:
@@ -56,8 +50,7 @@ class RunningCell:
             environment["OMP_NUM_THREADS"] = str(place.num_threads)
         if place.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = place.gpu
-        launcher = [sys.executable, "-m", "accelerate.commands.launch"]
-        command = [*launcher, "--config_file", str(cell.folder.parent / "accelerate.yaml"), str(program), *arguments]
+        command = [*launch, *arguments]
         with (cell.folder / "log.txt").open("a") as log:
             log.write(f"$ {shlex.join(command)}\n")
             log.flush()
@@ -118,15 +111,15 @@ class CellTask:
 
     Attributes:
       cells: all cells of the ablation, by name.
-      program: train.py, or what stands in for it.
+      launch: the command that a cell's arguments are appended to.
     """
 
     cells: dict[str, Cell]
-    program: Path = TRAIN
+    launch: tuple[str, ...] = LAUNCH
 
     def __call__(self, config: Any) -> None:
         """Runs one cell to its end; what a launcher on a cluster calls, within a job of its own."""
-        running = RunningCell(self.cells[config.cell], self.program, Place())
+        running = RunningCell(self.cells[config.cell], self.launch, Place())
         with _ended_by_signals():
             try:
                 while not running.has_ended():
@@ -145,7 +138,7 @@ class CellTask:
                 while waiting or running:
                     while waiting and free:
                         place = free.pop(0)
-                        running[RunningCell(waiting.pop(0), self.program, place)] = place
+                        running[RunningCell(waiting.pop(0), self.launch, place)] = place
                     time.sleep(0.2)
                     free += [running.pop(cell) for cell in list(running) if cell.has_ended()]
             except KeyboardInterrupt:

@@ -26,8 +26,8 @@ def sign_flip_test(differences: NDArray[np.int64]) -> float:
 
     - (N,) differences of single attempts, one for each seed and pair: McNemar's exact test (1947). It takes attempts
       for independent, which they are not: a pair that is hard is so for every seed.
-    - (P,) sums of a pair's differences over the seeds: the unit is the pair, so that it may be as hard as it likes. With
-      one seed both are the same. This is the one that the page's verdicts use.
+    - (P,) sums of a pair's differences over the seeds: the unit is the pair, which may be as hard as it likes. With one
+      seed both are the same. This is the one that the page's verdicts use.
 
     Neither says anything about other training runs: that is what `welch` is for.
 

@@ -6,7 +6,6 @@ from lewm.evaluation.ablation import LEVEL, Comparison, Table
 
 NAMES = {
     "strict_success": "strict success",
-    "strict_success_at_end": "strict success at the end",
     "val/prediction": "prediction loss",
     "val/prediction_over_copy_last": "prediction loss / copy-last loss",
     "val/effective_rank": "effective rank",
@@ -14,24 +13,27 @@ NAMES = {
     "val/std_median": "median std",
     "geometry/rank_correlation": "rank correlation of distances",
     "geometry/rank_correlation_near": "rank correlation, near pairs",
+    "gaussianity/latent_predictability": "latent predictability (LPS)",
     "seconds_per_step": "seconds per step",
     "milliseconds_per_plan": "ms per plan",
 }
-SHARES = ("strict_success", "strict_success_at_end")
 
 
 def name(metric: str) -> str:
     """How a metric is called on the page: its tag, where it has no name of its own."""
     if metric in NAMES:
         return NAMES[metric]
-    return f"probe R² {metric.removeprefix('probe/r2_')}" if metric.startswith("probe/r2_") else metric
+    words = metric.rpartition("/")[2].replace("_", " ")
+    if metric.startswith("probe/r2_"):
+        return f"probe R² {words.removeprefix('r2 ')}"
+    return f"Gaussianity: {words}" if metric.startswith("gaussianity/") else metric
 
 
 def number(value: float, metric: str = "") -> str:
     """Three figures; a share in percent; a dash where there is no number."""
     if math.isnan(value):
-        return "–"
-    if metric in SHARES:
+        return "no number"
+    if metric == "strict_success":
         return f"{100 * value:.1f}%"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
@@ -55,9 +57,9 @@ def findings(table: Table) -> list[str]:
     if count:
         lines.append(
             f"Differs means p < {LEVEL} by Welch's t over seeds, corrected (Holm) for the number of columns; success"
-            f" has to differ over the start/goal pairs as well. Of the {len(table.metrics)} metrics, which are not"
-            f" corrected for their number, about {LEVEL:.0%} would differ by chance alone, and few seeds find only large"
-            " differences: no difference found is not shown to be none."
+            f" has to differ over the start/goal pairs as well. There are {len(table.metrics)} metrics, and nothing is"
+            f" corrected for that: about {LEVEL:.0%} of them would differ by chance alone. Few seeds find only large"
+            " differences, so what is not found may be there."
         )
     return lines
 

@@ -10,7 +10,7 @@ from lewm.clip import Clip
 from lewm.data.clips import Clips
 from lewm.evaluation.geometry import distance_rank_correlation
 from lewm.models import JEPA
-from lewm.regularizers.gaussianity import spread
+from lewm.regularizers.gaussianity import MIN_SAMPLES, report, spread
 
 
 def linear_probe_r2(z_train: Tensor, states_train: Tensor, z_test: Tensor, states_test: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class Validation:
 
     @torch.inference_mode()
     def __call__(self, model: JEPA) -> dict[str, float]:
-        """Probe R2 by state, prediction loss relative to copying the last frame, spread and geometry of embeddings."""
+        """Probe R2 by state, prediction loss over that of copying the last frame, what embeddings are like as a set."""
         device = next(model.parameters()).device
         z_fit, z = (embed(model, clip.pixels, self.batch_size) for clip in (self.fit, self.held_out))
         r2 = linear_probe_r2(
@@ -76,10 +76,19 @@ class Validation:
             "val/prediction_over_copy_last": ((z_next - z[:, 1:]).square().mean() / copy_last).item(),
             **{f"val/{name}": value for name, value in spread(z.flatten(0, 1)).items()},
             **{f"geometry/{name}": value for name, value in self._geometry(z).items()},
+            **{f"gaussianity/{name}": value for name, value in self._gaussianity(z).items()},
         }
 
     def _geometry(self, z: Tensor) -> dict[str, float]:
         return distance_rank_correlation(z.flatten(0, 1).numpy(), self.held_out.states.flatten(0, 1).numpy())
+
+    def _gaussianity(self, z: Tensor) -> dict[str, float]:
+        """The report on the first frame of each clip, as regularizers see a time step; nothing of very few clips.
+
+        Frames of one clip are alike and would not be a sample. Clips of one episode are not independent, either: read
+        the p-values as indications where there are many clips to an episode.
+        """
+        return report(z[:, 0]) if len(z) >= MIN_SAMPLES else {}
 
 
 @torch.inference_mode()

@@ -23,7 +23,6 @@ class _Errors(NamedTuple):
     regression: Tensor
     mean: Tensor
     prior: Tensor
-    rounding: Tensor
 
 
 def latent_predictability(z: Tensor) -> float:
@@ -36,8 +35,8 @@ def latent_predictability(z: Tensor) -> float:
     Args:
       z: (N, D) float64 samples, N at least 4; in any order, because halves are drawn.
     """
-    errors = _held_out_errors(z)
-    return _score(errors.regression[0], errors.mean[0], errors.rounding[0])
+    errors = _held_out_errors(z - z.mean(0))
+    return _score(errors.regression[0], errors.mean[0], z)
 
 
 def predictability_beyond_prior(z: Tensor) -> float:
@@ -53,12 +52,15 @@ def predictability_beyond_prior(z: Tensor) -> float:
     """
     generator = torch.Generator().manual_seed(0)
     basis = torch.linalg.qr(torch.randn(z.shape[1], z.shape[1], generator=generator, dtype=z.dtype)).Q
-    errors = _held_out_errors(z @ basis)
-    scores = [_score(errors.regression[k], errors.prior[k], errors.rounding[k]) for k in range(_FEATURES)]
+    turned = z @ basis
+    errors = _held_out_errors(turned)
+    scores = [_score(errors.regression[k], errors.prior[k], turned) for k in range(_FEATURES)]
     return sum(scores) / _FEATURES
 
 
-def _score(error: Tensor, baseline: Tensor, rounding: Tensor) -> float:
+def _score(error: Tensor, baseline: Tensor, z: Tensor) -> float:
+    """(D,) errors of the regression and of a constant, on z (N, D) -> mean R2; 1 where rounding is all that varies."""
+    rounding = 1e-11 * z.square().mean(0)
     r2 = torch.where(baseline > rounding, 1 - error / baseline.clamp(min=1e-300), 1.0)
     return r2.clamp(min=0).mean().item()
 
@@ -73,7 +75,7 @@ def _held_out_errors(z: Tensor) -> _Errors:
     for fit, judge in (halves, halves[::-1]):
         regression = (judge - _predict_from_others(fit, judge)).square().mean(0)
         about_mean = (judge - judge.mean(0)).square().mean(0)
-        errors.append(_Errors(regression, about_mean, (judge - prior).square().mean(0), 1e-11 * judge.square().mean(0)))
+        errors.append(_Errors(regression, about_mean, (judge - prior).square().mean(0)))
     return _Errors(*(torch.stack(both).mean(0) for both in zip(*errors, strict=True)))
 
 

@@ -55,7 +55,7 @@ class SIGReg(Regularizer):
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
         """(B, T, D) float32 -> (): the statistic of each time step over the samples of all ranks, averaged."""
         directions = torch.randn(z.shape[-1], self.num_directions, generator=generator, device=generator.device)
-        directions = (directions / directions.norm(dim=0)).to(z.device)
+        directions = (directions / directions.norm(dim=0)).to(z)
         # (T x M, B): a row for each time step and direction
         projections = torch.bmm(directions.T.expand(z.shape[1], -1, -1), z.permute(1, 2, 0)).flatten(0, 1)
         values = characteristic_function(projections, self.min_knot, self.spacing, len(self.root_weight))

@@ -165,7 +165,8 @@ class Trainer:
             self.model.eval()
             values = self.validate(self.model)
             tracker.log(step, values)
-            line = ", ".join(f"{tag.split('/')[-1]} {value:.3f}" for tag, value in values.items())
+            shown = {tag: value for tag, value in values.items() if not tag.startswith("gaussianity/")}
+            line = ", ".join(f"{tag.split('/')[-1]} {value:.3f}" for tag, value in shown.items())
             self.progress.console.print(f"step {step + 1}: {line}", soft_wrap=True)
         self.accelerator.wait_for_everyone()
 

@@ -1,8 +1,8 @@
 """Tests of Gaussianity, and networks made Gaussian: `python scripts/demos/gaussianize.py --out runs/demos`.
 
 Follows S. Czinner, "Gaussianizing to Prevent Latent Collapse in JEPA Models" (2026): ECDF tests and the Epps-Pulley
-test on a uniform and a Gaussian sample, the number of knots, a 1-D and a 10-D network trained with SIGReg alone. The null
-distribution of the Epps-Pulley statistic, left open there, is simulated here, and the size of the tests is checked.
+test on a uniform and a Gaussian sample, the number of knots, a 1-D and a 10-D network trained with SIGReg alone. The
+null distribution of the Epps-Pulley statistic, left open there, is simulated, and the size of the tests is checked.
 
 A network learns the scatter of its 500 training inputs, too: even one whose training outputs are exactly N(0, 1) gives
 500 held-out ones twice the statistic of a true Gaussian sample, and may be rejected.

@@ -6,6 +6,7 @@ from torch import nn
 from lewm.data.clips import Clips
 from lewm.data.normalize import ActionNormalizer
 from lewm.evaluation.probing import Validation, embed, linear_probe_r2
+from lewm.regularizers.gaussianity import report
 
 FRAMESKIP = 2
 
@@ -86,6 +87,23 @@ def test_validation_of_a_perfect_model(validation):
 
 def test_a_model_that_copies_the_last_frame_has_the_ratio_1(validation):
     assert validation(CountingModel(0.0))["val/prediction_over_copy_last"] == pytest.approx(1)
+
+
+def gaussianity_of(validation, model):
+    numbers = validation(model)
+    return {tag.removeprefix("gaussianity/"): value for tag, value in numbers.items() if tag.startswith("gaussianity/")}
+
+
+def test_validation_reports_the_gaussianity_of_one_frame_of_each_held_out_clip(validation):
+    first_frames = CountingModel(0.0).encode(validation.held_out.pixels)[:, 0]
+    assert gaussianity_of(validation, CountingModel(0.0)) == report(first_frames)
+
+
+def test_validation_of_fewer_clips_than_a_test_needs_leaves_the_report_out(counting_data):
+    clips = Clips(counting_data, np.array([0, 2]), 3, FRAMESKIP, ActionNormalizer((0.0, 0.0), (1.0, 1.0)))
+    few = Validation.draw(clips, clips, ["episode", "step"], num_clips=7, seed=0)
+    assert gaussianity_of(few, CountingModel(0.0)) == {}
+    assert "val/prediction" in few(CountingModel(0.0))
 
 
 def test_embeddings_are_made_in_pieces_and_come_back_whole(validation):

@@ -19,7 +19,7 @@ GRIDS = {
     "[0.5, 1] with 2": (0.5, 0.5, 2),
     "[0, 4] with 301": (0.0, 4 / 300, 300),
 }
-SHAPES = [(1, 1), (5, 9), (11, 130), (3, 300)]
+SHAPES = [(7, 1), (5, 9), (11, 130), (3, 300)]
 
 
 def formula(x, min_knot, spacing, num_knots):
@@ -46,7 +46,7 @@ def relative_error(values, wanted):
 
 
 @pytest.mark.parametrize("arguments", GRIDS.values(), ids=GRIDS)
-@pytest.mark.parametrize("shape", [*SHAPES, (300, 500)])
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 10.0])
 def test_means_and_gradient_are_those_of_the_formula(arguments, shape, scale):
     x, grad_output = example(shape, arguments[2], scale)
@@ -87,11 +87,15 @@ def test_the_backward_pass_keeps_only_the_samples():
 
 def test_it_does_not_matter_how_much_is_worked_on_at_once(monkeypatch):
     x, grad_output = example((50, 20), 16)
-    whole = x.clone().requires_grad_(), x.clone().requires_grad_()
-    for samples, chunk in zip(whole, (2**16, 60), strict=True):
+    results = []
+    for chunk in (2**16, 60, 1):
         monkeypatch.setitem(module._CHUNK, "cpu", chunk)
-        characteristic_function(samples, 0.0, 0.2, 16).backward(grad_output)
-    torch.testing.assert_close(whole[0].grad, whole[1].grad)
+        samples = x.clone().requires_grad_()
+        means = characteristic_function(samples, 0.0, 0.2, 16)
+        means.backward(grad_output)
+        results.append((means.detach(), samples.grad))
+    torch.testing.assert_close(results[1], results[0])
+    torch.testing.assert_close(results[2], results[0])
 
 
 @pytest.mark.parametrize("min_knot", [0.0, 0.3])
@@ -115,12 +119,15 @@ for x, grad_output, first, spacing in torch.load(sys.argv[1]):
 torch.save(results, sys.argv[2])
 """
 
+# Rows of 300 samples are summed in two pieces; no size here is a multiple of a block.
 INTERPRETED = [
-    (arguments, shape)
-    for arguments, shapes in zip(
-        list(GRIDS.values())[:5], (SHAPES, SHAPES[1:], SHAPES[2:3], SHAPES, SHAPES), strict=True
-    )
-    for shape in shapes
+    ("[0, 3] with 17", (7, 1)),
+    ("[0, 3] with 17", (5, 9)),
+    ("[0, 3] with 17", (3, 300)),
+    ("[0, 5] with 9", (11, 130)),
+    ("[0.2, 4] with 64", (3, 300)),
+    ("[0, 1] with 2", (5, 9)),
+    ("[0.5, 1] with 2", (5, 9)),
 ]
 
 
@@ -130,7 +137,8 @@ def interpreted(tmp_path_factory):
     pytest.importorskip("triton")
     folder = tmp_path_factory.mktemp("triton")
     cases = []
-    for (min_knot, spacing, num_knots), shape in INTERPRETED:
+    for name, shape in INTERPRETED:
+        min_knot, spacing, num_knots = GRIDS[name]
         cases.append((*example(shape, num_knots, 2.0), min_knot or spacing, spacing))
     torch.save(cases, folder / "cases.pt")
     command = [sys.executable, "-c", IN_THE_INTERPRETER, folder / "cases.pt", folder / "results.pt"]
@@ -140,7 +148,8 @@ def interpreted(tmp_path_factory):
 
 @pytest.mark.parametrize("case", range(len(INTERPRETED)), ids=map(str, INTERPRETED))
 def test_the_gpu_kernels_compute_the_formula(interpreted, case):
-    arguments, shape = INTERPRETED[case]
+    name, shape = INTERPRETED[case]
+    arguments = GRIDS[name]
     x, grad_output = example(shape, arguments[2], 2.0)
     wanted_means, wanted_grad = expected(x, grad_output, arguments)
     means, grad = interpreted[case]

@@ -4,15 +4,24 @@ import math
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from lewm.config import CONFIGS
 from lewm.regularizers import SIGReg
 
 WIDTH = 192
 
 
-def slow_sigreg(z, directions, num_knots, max_knot):
-    """The formula in float64: integrate |ecf(t) - exp(-t^2/2)|^2 exp(-t^2/2) over [-max_knot, max_knot]."""
-    knots = torch.linspace(-max_knot, max_knot, 2 * num_knots - 1, dtype=torch.float64)
+QUADRATURES = {
+    "LeWM and LeJEPA": ((17, 3.0, 0.0), torch.linspace(-3, 3, 33, dtype=torch.float64)),
+    "the blog": ((9, 5.0, 0.0), torch.linspace(-5, 5, 17, dtype=torch.float64)),
+    "the demo": ((64, 4.0, 0.2), torch.linspace(0.2, 4, 64, dtype=torch.float64)),
+}
+"""Arguments of SIGReg, and all knots of the integral."""
+
+
+def slow_sigreg(z, directions, knots):
+    """The formula in float64: |ecf(t) - exp(-t^2/2)|^2 exp(-t^2/2), integrated over the knots."""
     gaussian = torch.exp(-(knots**2) / 2)
     total = torch.zeros((), dtype=torch.float64)
     for step in range(z.shape[1]):
@@ -29,14 +38,16 @@ def directions_of(seed, width, num_directions):
 
 @pytest.mark.parametrize("scale", [1e-4, 1e-2, 0.3, 1.0, 3.0, 10.0])
 @pytest.mark.parametrize("offset", [0.0, 0.5])
-@pytest.mark.parametrize(("num_knots", "max_knot", "num_samples"), [(17, 3.0, 20), (9, 4.0, 700)])
-def test_value_and_gradient_are_those_of_the_formula(scale, offset, num_knots, max_knot, num_samples):
-    num_directions, seed = 100, 7
+@pytest.mark.parametrize("quadrature", QUADRATURES)
+@pytest.mark.parametrize("num_samples", [20, 300])
+def test_value_and_gradient_are_those_of_the_formula(scale, offset, quadrature, num_samples):
+    num_directions, seed = 50, 7
+    arguments, knots = QUADRATURES[quadrature]
     z = scale * torch.randn(num_samples, 2, 12, generator=torch.Generator().manual_seed(0)) + offset
     fast, slow = z.clone().requires_grad_(), z.double().requires_grad_()
-    sigreg = SIGReg(num_directions, num_knots, max_knot)
+    sigreg = SIGReg(num_directions, *arguments)
     value = sigreg(fast, generator=torch.Generator().manual_seed(seed))
-    expected = slow_sigreg(slow, directions_of(seed, 12, num_directions), num_knots, max_knot)
+    expected = slow_sigreg(slow, directions_of(seed, 12, num_directions), knots)
     value.backward()
     expected.backward()
     assert value.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -85,12 +96,30 @@ def test_true_gaussians_score_1_05_to_1_07_at_every_batch_size(num_samples, num_
     assert 1.05 - slack < mean < 1.07 + slack
 
 
-def test_the_expected_score_of_true_gaussians_is_the_integral_of_their_variance():
-    # N E|ecf - cf|^2 = 1 - exp(-t^2), whatever N and the directions.
-    sigreg = SIGReg(num_directions=64)
-    knots = torch.linspace(0, 3, 17)
-    expected = (sigreg.integration_weights * (1 - torch.exp(-(knots**2)))).sum().item()
-    assert expected == pytest.approx(1.0527, abs=1e-3)
+def numbers_of_a_preset(name):
+    """Its weight, and value x N expected for Gaussian embeddings: N E|ecf - cf|^2 = 1 - exp(-t^2), whatever N."""
+    config = OmegaConf.to_container(OmegaConf.load(CONFIGS / "regularizer" / f"{name}.yaml"))["regularizer"]
+    sigreg = SIGReg(**{key: value for key, value in config.items() if key not in ("name", "weight")})
+    knots = torch.linspace(config.get("min_knot", 0.0), config["max_knot"], config["num_knots"])
+    knots = knots if config.get("min_knot") else knots[1:]
+    # The value is a mean of squares of root_weight x difference, over real and imaginary parts of all knots.
+    expected = sigreg.root_weight[:, 0].square() @ (1 - torch.exp(-(knots**2))) / (2 * len(knots))
+    return config["weight"], expected.item()
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [("sigreg", 1.0525), ("sigreg_paper", 1.0525), ("sigreg_blog", 1.0594), ("sigreg_demo", 0.5269)],
+)
+def test_the_expected_score_of_true_gaussians_is_the_integral_of_their_variance(preset, expected):
+    assert numbers_of_a_preset(preset)[1] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["sigreg_demo", "sigreg_blog"])
+def test_other_quadratures_press_as_hard_as_the_default(preset):
+    weight, expected = numbers_of_a_preset(preset)
+    default_weight, default_expected = numbers_of_a_preset("sigreg")
+    assert weight * expected == pytest.approx(default_weight * default_expected, rel=0.01)
 
 
 @pytest.mark.parametrize("num_samples", [8, 128])
@@ -120,3 +149,48 @@ def test_rank_deficient_gaussians_score_what_the_released_code_scores(rank, expe
 
 def test_its_constants_are_not_in_a_checkpoint():
     assert list(SIGReg().state_dict()) == []
+
+
+def demo_samples(name, generator):
+    """The batches of the public demonstration's table, N = 2048, D = 32."""
+    z = torch.randn(2048, 32, generator=generator)
+    if name == "Gaussian":
+        return z
+    if name == "collapse to .3":
+        return torch.full_like(z, 0.3)
+    if name == "rank 1":
+        return z[:, :1] * torch.randn(32, generator=generator)
+    if name == "Student-t(3)":
+        chi_squared = torch.randn(3, 2048, 32, generator=generator).square().sum(0)
+        return z / (chi_squared / 3).sqrt()
+    if name == "one axis x 5":
+        return z * torch.tensor([5.0] + [1.0] * 31)
+    return z + 2.0
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Gaussian", 0.000281),
+        ("collapse to .3", 0.246),
+        ("rank 1", 0.081),
+        ("Student-t(3)", 0.047),
+        ("one axis x 5", 0.026),
+        ("shift by 2", 0.480),
+    ],
+)
+def test_the_demo_s_quadrature_gives_the_demo_s_table(name, expected):
+    sigreg = SIGReg(1024, *QUADRATURES["the demo"][0])
+    values = []
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(seed)
+        values.append(sigreg(demo_samples(name, generator)[:, None], generator=generator))
+    values = torch.stack(values)
+    # The expected number comes from a single batch: it carries the scatter of one.
+    assert abs(values.mean().item() - expected) < min(3 * values.std().item(), 0.15 * expected)
+
+
+@pytest.mark.parametrize("arguments", [(0, 17, 3.0, 0.0), (8, 1, 3.0, 0.0), (8, 17, 3.0, -0.1), (8, 17, 3.0, 3.0)])
+def test_arguments_out_of_range_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be at least"):
+        SIGReg(*arguments)

@@ -12,6 +12,7 @@ from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError, one_line_errors
 from lewm.regularizers import SIGReg
 from lewm.training.checkpoint import (
+    VERSION,
     Recipe,
     latest_checkpoint,
     load_optimizer,
@@ -114,10 +115,11 @@ def test_the_action_dimension_is_that_of_a_block(recipe):
 
 def test_a_checkpoint_is_safetensors_and_json_and_nothing_else(saved):
     names = sorted(path.name for path in saved[0].iterdir())
-    assert names == ["checkpoint.json", "model.safetensors", "optimizer.safetensors"]
+    assert names == ["checkpoint.json", "model.safetensors", "optimizer.safetensors", "regularizer.safetensors"]
     json.loads((saved[0] / "checkpoint.json").read_text())
-    for name in names[1:]:
+    for name in names[1:3]:
         assert load_file(saved[0] / name)
+    assert load_file(saved[0] / names[3]) == {}  # SIGReg has nothing to keep
 
 
 def test_a_checkpoint_is_found_where_the_run_is(saved, tmp_path):
@@ -246,7 +248,7 @@ DAMAGES = {
     "a description that is no text": replaced("checkpoint.json", b"\x80\x04\xff\xfe"),
     "a description that is a list": replaced("checkpoint.json", b"[]"),
     "another format": edited_description(lambda described: described.update(format="other")),
-    "a later version": edited_description(lambda described: described.update(version=2)),
+    "a later version": edited_description(lambda described: described.update(version=VERSION + 1)),
     "no step": edited_description(lambda described: described.pop("step")),
     "no normalizer": edited_description(lambda described: described.pop("normalizer")),
     "no configuration": edited_description(lambda described: described.pop("config")),

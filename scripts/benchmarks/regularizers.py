@@ -1,0 +1,176 @@
+"""Times the regularizers side by side: `python scripts/benchmarks/regularizers.py --threads 2 --json table.json`.
+
+Medians over alternating calls in one process; each is a forward pass, then a forward and a backward pass together. Peak
+memory is what one forward and backward pass adds to the resident memory of the process (on a GPU: to what is
+allocated). Errors are relative, of the value and of the gradient, against the same formula in float64.
+"""
+
+import argparse
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from torch import Tensor
+
+from lewm.distributed import use_all_cores
+from lewm.errors import InputError, one_line_errors
+from lewm.regularizers import REGULARIZERS, Regularizer, SIGReg, Wristband
+from lewm.regularizers.wristband_terms import on_the_wristband, pairwise_repulsion, spectral_repulsion
+from lewm.tracking import describe_process, progress_bar
+from scripts.benchmarks.direct_formulas import direct_repulsion, direct_sigreg, direct_wristband, seeded
+from scripts.benchmarks.gpu_step import gpu_step
+from scripts.benchmarks.measuring import (
+    Contender,
+    Loss,
+    errors,
+    gaussian,
+    machine,
+    medians,
+    peak_mb,
+    value_and_gradient,
+)
+
+
+class Race(NamedTuple):
+    """Contenders on one input; speed and memory are given relative to the one named `baseline`."""
+
+    title: str
+    z: Tensor
+    contenders: dict[str, Contender]
+    baseline: str | None
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, help="of torch; all cores without it")
+    parser.add_argument("--repeats", type=int, default=21, help="calls behind a median (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="small sizes only")
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    args = parser.parse_args(arguments)
+    with one_line_errors():
+        if args.repeats < 1 or (args.threads is not None and args.threads < 1):
+            raise InputError(f"--repeats {args.repeats} and --threads {args.threads} must be at least 1")
+        if args.device == "cuda" and not torch.cuda.is_available():
+            raise InputError("--device cuda: torch sees no GPU; give --device cpu")
+        if args.json and not args.json.parent.is_dir():
+            raise InputError(f"--json {args.json}: there is no folder {args.json.parent}")
+        use_all_cores(args.threads, num_local_ranks=1)
+        console = Console()
+        races = [*sigreg_races(args), *wristband_races(args), *registry_races(args)]
+        with progress_bar(console) as progress:
+            rows = [row for race in track(races, progress) for row in run(race, args.repeats)]
+        for title in dict.fromkeys(race.title for race in races):
+            console.print(as_table(title, [row for row in rows if row["race"] == title]))
+        results: dict[str, Any] = {**describe_process(), "machine": machine(args.device), "rows": rows}
+        if args.device == "cuda":
+            results["gpu"] = gpu_step(args.repeats)
+            console.print(results["gpu"])
+        if args.json:
+            args.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def track(races: list[Race], progress: Progress) -> Iterator[Race]:
+    task = progress.add_task("benchmark", total=len(races), unit="comparison")
+    for race in races:
+        yield race
+        progress.advance(task)
+
+
+def sigreg_races(args: argparse.Namespace) -> Iterator[Race]:
+    """SIGReg against the formula that evaluates cos and sin at every knot."""
+    contenders = {
+        "sigreg": Contender(loss_of(SIGReg().to(args.device)), direct_sigreg),
+        "direct formula": Contender(direct_sigreg, direct_sigreg),
+    }
+    size = (64, 1, 32) if args.quick else (512, 1, 192)
+    yield Race("SIGReg, 1024 directions, 17 knots", gaussian(size, args.device), contenders, "direct formula")
+
+
+def wristband_races(args: argparse.Namespace) -> Iterator[Race]:
+    """Repulsion alone, then the whole loss: ours, which is calibrated, against the formula written plainly."""
+    repulsions: dict[str, Loss] = {
+        "pairwise": lambda points: pairwise_repulsion(points[:, 1:], points[:, 0], "chordal", "per_point"),
+        "spectral": lambda points: spectral_repulsion(points[:, 1:], points[:, 0]),
+        "direct formula": lambda points: direct_repulsion(points[:, 1:], points[:, 0]),
+    }
+    modules = {"pairwise": Wristband().to(args.device), "spectral": Wristband(repulsion="spectral").to(args.device)}
+    whole = {name: Contender(loss_of(module), float64_of(module)) for name, module in modules.items()}
+    whole["direct formula"] = Contender(direct_wristband, direct_wristband)
+    for size in ((64, 32),) if args.quick else ((128, 32), (512, 192), (2048, 192)):
+        u, t, _ = on_the_wristband(gaussian(size, args.device))
+        points = torch.cat([t[:, None], u], 1)
+        yield Race(
+            "Wristband, repulsion alone", points, {k: Contender(f, f) for k, f in repulsions.items()}, "pairwise"
+        )
+        yield Race("Wristband, whole loss", gaussian((size[0], 1, size[1]), args.device), whole, "pairwise")
+
+
+def registry_races(args: argparse.Namespace) -> Iterator[Race]:
+    """Every registered regularizer with its default arguments."""
+    modules = {name: kind().to(args.device) for name, kind in REGULARIZERS.items()}
+    contenders = {name: Contender(loss_of(module), float64_of(module)) for name, module in modules.items()}
+    for num_samples in (64, 128) if args.quick else (64, 128, 512, 2048):
+        for dim in (32,) if args.quick else (32, 192):
+            yield Race("Registered regularizers", gaussian((num_samples, 1, dim), args.device), contenders, None)
+
+
+def loss_of(regularizer: Regularizer) -> Loss:
+    return lambda z: regularizer(z, generator=seeded(z.device))
+
+
+def float64_of(regularizer: Regularizer) -> Loss:
+    """The loss in float64, past the cast to float32 that every call begins with."""
+    module = copy.deepcopy(regularizer).double()
+    return lambda z: module.loss(z, seeded(z.device))
+
+
+def run(race: Race, repeats: int) -> list[dict[str, Any]]:
+    """A row of numbers for each contender."""
+    forwards = {name: lambda f=one.loss: f(race.z.requires_grad_()) for name, one in race.contenders.items()}
+    both = {name: lambda f=one.loss: value_and_gradient(f, race.z) for name, one in race.contenders.items()}
+    forward_ms, both_ms = medians(forwards, race.z.device, repeats), medians(both, race.z.device, repeats)
+    rows = []
+    for name, contender in race.contenders.items():
+        value_error, gradient_error = errors(contender, race.z)
+        row = {"race": race.title, "name": name, "num_samples": len(race.z), "shape": list(race.z.shape)}
+        row |= {"forward_ms": forward_ms[name], "forward_backward_ms": both_ms[name]}
+        row |= {"peak_mb": peak_mb(both[name], race.z.device)}
+        rows.append(row | {"value_error": value_error, "gradient_error": gradient_error})
+    baseline = next((row for row in rows if row["name"] == race.baseline), None)
+    for row in rows if baseline else []:
+        row["times_faster"] = baseline["forward_backward_ms"] / row["forward_backward_ms"]
+        row["memory_ratio"] = row["peak_mb"] / baseline["peak_mb"] if row["peak_mb"] else None
+    return rows
+
+
+def as_table(title: str, rows: list[dict[str, Any]]) -> Table:
+    columns = {
+        "forward_ms": "forward ms",
+        "forward_backward_ms": "both ms",
+        "peak_mb": "MB",
+        "value_error": "error",
+        "gradient_error": "gradient error",
+        "times_faster": "faster",
+        "memory_ratio": "memory",
+    }
+    shown = {key: header for key, header in columns.items() if any(key in row for row in rows)}
+    grid = Table(title=title, box=box.SIMPLE_HEAD)
+    for header in ("", "N", "D", *shown.values()):
+        grid.add_column(header, justify="right" if header else "left", no_wrap=not header)
+    for row in rows:
+        numbers = [row[key] for key in shown]
+        cells = ["-" if number is None else f"{number:.3g}" for number in numbers]
+        grid.add_row(row["name"], str(row["num_samples"]), str(row["shape"][-1]), *cells)
+    return grid
+
+
+if __name__ == "__main__":
+    main()
