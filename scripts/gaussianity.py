@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         if len(z) < len(all_rows):
             console.print(f"{len(z):,} of {len(all_rows):,} rows are tested, drawn at random: --rows N tests more")
         findings = compare(z, args.slices, args.draws, console)
-        show(findings, f"{args.file.name}: {z.shape[0]:,} samples in {z.shape[1]} dimensions", console)
+        show(findings, f"{args.file.name}: {z.shape[0]:,} samples, {z.shape[1]} dimensions", console)
         if args.json:
             numbers = {name: finding._asdict() for name, finding in findings.items()}
             shape = {"num_samples": z.shape[0], "dim": z.shape[1], "num_slices": args.slices, "num_draws": args.draws}

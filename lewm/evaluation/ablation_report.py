@@ -44,8 +44,8 @@ pre { background: var(--soft); padding: .7rem; border-radius: 6px; white-space: 
 ABOUT_SUCCESS = (
     "Strict success leaves out the pairs that are solved at the start. Below a rate is its 95% interval (Wilson) over"
     " all attempts, taken for independent. The difference is the one of the means over seeds; below it is its 95%"
-    " interval (Welch). McNemar's exact test takes attempts for independent. By pairs is the exact sign-flip test of each"
-    " pair's sum over seeds, corrected (Holm) for the number of columns."
+    " interval (Welch). McNemar's exact test takes attempts for independent. By pairs is the exact sign-flip test of"
+    " each pair's sum over seeds, corrected (Holm) for the number of columns."
 )
 
 

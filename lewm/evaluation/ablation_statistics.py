@@ -58,10 +58,10 @@ def welch(values: Sequence[float], reference: Sequence[float]) -> Difference:
     difference = float(a.mean() - b.mean()) if len(a) and len(b) else math.nan
     if min(len(a), len(b)) < 2 or not math.isfinite(difference):
         return Difference(difference, math.nan, math.nan, math.nan)
+    if np.ptp(a) == np.ptp(b) == 0:  # without the rounding of a mean, which would pass for noise
+        return Difference(*3 * (float(a[0] - b[0]),), p=float(a[0] == b[0]))
     parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     error = math.sqrt(sum(parts))
-    if error == 0:
-        return Difference(difference, difference, difference, float(difference == 0))
     freedom = error**4 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
     half = float(stats.t.ppf(0.975, freedom)) * error
     p = 2 * float(stats.t.sf(abs(difference) / error, freedom))

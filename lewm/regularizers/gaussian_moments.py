@@ -77,7 +77,7 @@ def _spectrum(x: Tensor) -> tuple[Tensor, int]:
 
 
 def _floor(values: Tensor) -> Tensor:
-    """What rounding leaves of a variance that is 0: below it a root, a logarithm or an inverse has no useful gradient."""
+    """What rounding leaves of a variance of 0: below it roots, logarithms and inverses have no useful gradient."""
     return (torch.finfo(values.dtype).eps * len(values) * values.detach().max()).clamp(min=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""MMD: the embeddings are compared with samples of a prior by a kernel (Gretton et al., 2012; Fruytier et al., 2025)."""
+"""MMD: a kernel compares the embeddings with samples of a prior (Gretton et al., 2012; Fruytier et al., 2025)."""
 
 import torch
 from torch import Tensor
@@ -15,9 +15,9 @@ _SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 class MMD(Regularizer):
     """Squared maximum mean discrepancy between the embeddings and as many fresh samples of a prior.
 
-    The kernel is the mean of inverse multiquadrics s 2d / (s 2d + |x - y|^2) at five scales s: 2d is the expected squared
-    distance of two standard normal points, and unlike a Gaussian kernel it has a gradient far from the prior, too. The
-    value is that of the V-statistic, never negative, about 1/N for true samples.
+    The kernel is the mean of inverse multiquadrics s 2d / (s 2d + |x - y|^2) at five scales s: 2d is the expected
+    squared distance of two standard normal points, and unlike a Gaussian kernel it has a gradient far from the prior,
+    too. The value is that of the V-statistic, never negative, of the order of 1/N for true samples.
 
     Args:
       prior: {name, **arguments} of what the embeddings shall be: see priors.py; the standard normal by default.

@@ -1,9 +1,9 @@
 """Latent Predictability Score: how well each dimension of an embedding is predicted from the others.
 
-The score is that of "Sculpting Latent Spaces With MMD" (Fruytier et al., 2025), whose regressor its abstract leaves open.
-Here it is a ridge regression on z_j and |z_j| of all other dimensions j, judged on the half of the samples that it was
-not fitted to, in both directions. It has no cross terms: on the axes z_3 = z_1 z_2 is hardly predictable, in a turned
-basis it is.
+The score is that of "Sculpting Latent Spaces With MMD" (Fruytier et al., 2025), whose abstract leaves the regressor
+open. Here it is a ridge regression on z_j and |z_j| of all other dimensions j, judged on the half of the samples that
+it was not fitted to, in both directions. It has no cross terms: on the axes z_3 = z_1 z_2 is hardly predictable, in a
+turned basis it is.
 """
 
 import math
@@ -43,9 +43,9 @@ def predictability_beyond_prior(z: Tensor) -> float:
     """How much better the other dimensions predict a dimension than N(0, I) does: 0 for N(0, I) alone.
 
     The same regression in a random orthonormal basis, for z_i and for |z_i|, against the constants that N(0, I) expects
-    of them instead of their own mean; the average of both scores. Independence in every basis is a property of isotropic
-    Gaussians alone (Maxwell's theorem), so that unequal scales and independent heavy tails are dependence here; and
-    against the prior's constants a shift or a wrong scale is predictable.
+    of them instead of their own mean; the average of both scores. Independence in every basis is a property of
+    isotropic Gaussians alone (Maxwell's theorem), so that unequal scales and independent heavy tails are dependence
+    here; and against the prior's constants a shift or a wrong scale is predictable.
 
     Args:
       z: (N, D) float64 samples, N at least 4.

@@ -151,4 +151,4 @@ def p_value(value: Tensor | float, null: Tensor) -> Tensor:
       null: (R,) draws of the statistic under the null.
     """
     below = torch.searchsorted(null.sort().values, torch.as_tensor(value, dtype=null.dtype))
-    return (1 + len(null) - below) / (1 + len(null))
+    return (1 + len(null) - below).double() / (1 + len(null))

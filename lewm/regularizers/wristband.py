@@ -1,6 +1,6 @@
 """Wristband: directions uniform on the sphere, radii as those of N(0, I), as a z-score (Parakhin, 2026)."""
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,36 +19,39 @@ from lewm.regularizers.wristband_terms import (
     spectral_repulsion,
 )
 
+Number = TypeVar("Number", Tensor, float)
+
 REPULSIONS = ("per_point", "global", "spectral")
 
 
-class Components(NamedTuple):
-    """The four terms, each ()."""
+class Components(NamedTuple, Generic[Number]):
+    """The four terms, each () or a number."""
 
-    repulsion: Tensor
-    radial: Tensor
-    angular: Tensor
-    moment: Tensor
+    repulsion: Number
+    radial: Number
+    angular: Number
+    moment: Number
 
 
 class Calibration(NamedTuple):
     """What N(0, I) gives at one (N, d): means and standard deviations of the terms, and of their weighted z-scores."""
 
-    mean: Components
-    std: Components
+    mean: Components[float]
+    std: Components[float]
     total_std: float
 
 
 class Wristband(Regularizer):
     """How many null standard deviations a batch is away from one of N(0, I) of the same size.
 
-    The value is a z-score: 0 is indistinguishable from N(0, I), k is k standard deviations of true Gaussian batches away,
-    negative is more regular than chance. It grows with the batch size, as every test does: the same embeddings in a
-    larger batch are more surely not Gaussian. Each term is standardized by its mean and standard deviation over true
-    Gaussian batches of this (N, d), and the weighted sum by its own.
+    The value is a z-score: 0 is indistinguishable from N(0, I), k is k standard deviations of true Gaussian batches
+    away, negative is more regular than chance. It grows in proportion to the batch size N, as test statistics do: the
+    same embeddings in a larger batch are more surely not Gaussian. Each term is standardized by its mean and standard
+    deviation over true Gaussian batches of this (N, d), and the weighted sum by its own.
 
-    Far off scale, where float32 probabilities of radii are 0 or 1 and have no gradient, the radial term still has one: its
-    second half compares normal deviates, which are computed in float64 from both tails and by a saddlepoint beyond.
+    Far off scale, where float32 probabilities of radii are 0 or 1 and have no gradient, the radial term still has one:
+    its second half compares normal deviates, which are computed in float64 from both tails, and by a saddlepoint
+    approximation beyond.
 
     The calibration is a function of (N, d) alone, drawn once (under 2 s at (512, 192) on two cores), the same on every
     rank, kept in the state dict, and drawn anew for another (N, d).
@@ -90,12 +93,12 @@ class Wristband(Regularizer):
         """(B, T, D) float32 -> (): z-score of each time step over the samples of all ranks, averaged."""
         z = gather_over_ranks(z)
         calibration = self.calibration(len(z), z.shape[-1], z.device)
-        return torch.stack([self._standardized(self.components(x), calibration) for x in z.unbind(1)]).mean()
+        return torch.stack([self.z_score(x, calibration) for x in z.unbind(1)]).mean()
 
     def statistic(self, value: float, num_samples: int) -> float:
         return value
 
-    def components(self, x: Tensor) -> Components:
+    def components(self, x: Tensor) -> Components[Tensor]:
         """(N, d) samples -> the terms before calibration; a term of weight 0 is 0. In the precision of x."""
         if self.repulsion == "spectral" and x.shape[1] < 3:
             raise InputError(f"spectral repulsion needs at least 3 dimensions, not {x.shape[1]}: repulsion=per_point")
@@ -112,27 +115,30 @@ class Wristband(Regularizer):
         angular = angular_loss(u, self.metric, self.repulsion) if self.weights[2] else zero
         return Components(repulsion, radial_loss(t, w), angular, moment)
 
-    def _standardized(self, components: Components, calibration: Calibration) -> Tensor:
-        total = components.moment.new_zeros(())
-        for weight, value, mean, std in zip(self.weights, components, calibration.mean, calibration.std, strict=True):
+    def z_score(self, x: Tensor, calibration: Calibration) -> Tensor:
+        """(N, d) samples -> (): null standard deviations away from N(0, I)."""
+        total = x.new_zeros(())
+        terms = zip(self.weights, self.components(x), calibration.mean, calibration.std, strict=True)
+        for weight, value, mean, std in terms:
             if weight and std:  # a term that does not exist here, such as the radial one at d = 1, has no spread
                 total = total + weight * (value - mean) / std
         return total / calibration.total_std
 
-    def calibration(self, num_samples: int, dim: int, device: torch.device | None = None) -> Calibration:
-        """What N(0, I) gives at (N, d), drawn at the first call."""
+    def calibration(self, num_samples: int, dim: int, device: torch.device) -> Calibration:
+        """What N(0, I) gives at (N, d), drawn at the first call, on every rank at once."""
         key = (num_samples, dim)
         if key not in self._calibrations:
-            numbers = self._draw_calibration(num_samples, dim)
+            calibration = self.draw_calibration(num_samples, dim)
             if num_ranks() > 1:  # equal seeds, but machines may round differently
-                numbers = numbers.to(device or "cpu")
+                numbers = torch.tensor(_as_numbers(calibration), dtype=torch.float64, device=device)
                 dist.broadcast(numbers, 0)
-            self._calibrations[key] = _as_calibration(numbers.tolist())
+                calibration = _as_calibration(numbers.tolist())
+            self._calibrations[key] = calibration
         return self._calibrations[key]
 
     @torch.no_grad()
-    def _draw_calibration(self, num_samples: int, dim: int) -> Tensor:
-        """(9,) float64: means and standard deviations of the terms, standard deviation of the total."""
+    def draw_calibration(self, num_samples: int, dim: int) -> Calibration:
+        """What N(0, I) gives at (N, d): always the same, of this process alone."""
         generator = torch.Generator().manual_seed(0)
         rows = []
         for _ in range(num_draws(num_samples, dim)):
@@ -142,19 +148,23 @@ class Wristband(Regularizer):
         mean, std = draws.mean(0), draws.std(0)
         z_scores = torch.where(std > 0, (draws - mean) / std, 0.0)
         total_std = (z_scores @ torch.tensor(self.weights, dtype=torch.float64)).std()
-        return torch.cat([mean, std, total_std[None]])
+        return _as_calibration(torch.cat([mean, std, total_std[None]]).tolist())
 
     def get_extra_state(self) -> Tensor:
         """(calibrations, 11) float64, so that a checkpoint holds them."""
-        rows = [[*key, *value.mean, *value.std, value.total_std] for key, value in self._calibrations.items()]
+        rows = [[*key, *_as_numbers(calibration)] for key, calibration in self._calibrations.items()]
         return torch.tensor(rows, dtype=torch.float64).reshape(-1, 11)
 
     def set_extra_state(self, state: Tensor) -> None:
         self._calibrations = {(int(row[0]), int(row[1])): _as_calibration(row[2:]) for row in state.tolist()}
 
 
+def _as_numbers(calibration: Calibration) -> list[float]:
+    return [*calibration.mean, *calibration.std, calibration.total_std]
+
+
 def _as_calibration(numbers: list[float]) -> Calibration:
-    return Calibration(Components(*numbers[:4]), Components(*numbers[4:8]), numbers[8])  # type: ignore[arg-type]
+    return Calibration(Components(*numbers[:4]), Components(*numbers[4:8]), numbers[8])
 
 
 def num_draws(num_samples: int, dim: int) -> int:

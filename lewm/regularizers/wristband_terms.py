@@ -43,9 +43,9 @@ def on_the_wristband(x: Tensor) -> Points:
 class _RadialProbability(torch.autograd.Function):
     """s (N,) = |x|^2 -> t = P(d/2, s/2) and w = Phi^-1(t), each with its own gradient.
 
-    Computed in float64 from both tails, P and 1 - P, so that w keeps telling radii apart where t has long been 0 or 1 in
-    float32; beyond 30 standard deviations, where float64 ends too, by Barndorff-Nielsen's r*, whose error is below 1e-3
-    there. The gradient of w is the ratio of two densities, formed of their logarithms.
+    Computed in float64 from both tails, P and 1 - P, so that w keeps telling radii apart where t has long been 0 or 1
+    in float32; beyond 30 standard deviations, where float64 ends too, by Barndorff-Nielsen's r*, whose error is below
+    1e-3 there. The gradient of w is the ratio of two densities, formed of their logarithms.
     """
 
     @staticmethod
@@ -80,7 +80,7 @@ def _r_star(half: Tensor, a: float) -> tuple[Tensor, Tensor]:
 
 
 def radial_loss(t: Tensor, w: Tensor) -> Tensor:
-    """Squared distance of sorted radii from their quantiles, as probabilities and as normal deviates: (N,), (N,) -> ()."""
+    """Squared distance of sorted radii from their quantiles, as probabilities and as deviates: (N,), (N,) -> ()."""
     quantiles = (torch.arange(len(t), device=t.device, dtype=t.dtype) + 0.5) / len(t)
     w, order = w.sort()
     uniform = 12 * (t[order] - quantiles).square().mean()
@@ -90,8 +90,8 @@ def radial_loss(t: Tensor, w: Tensor) -> Tensor:
 def pairwise_repulsion(u: Tensor, t: Tensor, metric: str, reduction: str) -> Tensor:
     """Logarithm of the mean kernel between points, O(N^2 d) time and O(N) memory: (N, d), (N,) -> ().
 
-    The kernel falls with the distance on the sphere and on the interval, which is mirrored at both ends: otherwise points
-    would crowd there.
+    The kernel falls with the distance on the sphere and on the interval, which is mirrored at both ends: otherwise
+    points would crowd there.
 
     Args:
       u: (N, d) directions.
@@ -192,8 +192,8 @@ def angular_loss(u: Tensor, metric: str, reduction: str) -> Tensor:
 def spectral_repulsion(u: Tensor, t: Tensor, num_waves: int = 6) -> Tensor:
     """The repulsion by its lowest harmonics, O(N d waves): (N, d), (N,) -> (), about 0 for uniform points.
 
-    The kernel's expansion in spherical harmonics of degree 0 and 1 times cosines on the interval (all mirror images, not
-    three). Needs d of at least 3.
+    The kernel's expansion in spherical harmonics of degree 0 and 1 times cosines on the interval (all mirror images,
+    not three). Needs d of at least 3.
     """
     num_points, d = u.shape
     concentration = 2 * BETA * ALPHA_SQUARED["chordal"]

@@ -9,6 +9,7 @@ import argparse
 import copy
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,9 +40,11 @@ from scripts.benchmarks.measuring import (
 
 
 class Race(NamedTuple):
-    """Contenders on one input; speed and memory are given relative to the one named `baseline`."""
+    """Contenders on one input of (num_samples, dim); speed and memory are relative to the one named `baseline`."""
 
     title: str
+    num_samples: int
+    dim: int
     z: Tensor
     contenders: dict[str, Contender]
     baseline: str | None
@@ -64,7 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise InputError(f"--json {args.json}: there is no folder {args.json.parent}")
         use_all_cores(args.threads, num_local_ranks=1)
         console = Console()
-        races = [*sigreg_races(args), *wristband_races(args), *registry_races(args)]
+        modules = {name: kind().to(args.device) for name, kind in REGULARIZERS.items()}
+        races = [*sigreg_races(args), *wristband_races(args, modules["wristband"]), *registry_races(args, modules)]
         with progress_bar(console) as progress:
             rows = [row for race in track(races, progress) for row in run(race, args.repeats)]
         for title in dict.fromkeys(race.title for race in races):
@@ -90,36 +94,37 @@ def sigreg_races(args: argparse.Namespace) -> Iterator[Race]:
         "sigreg": Contender(loss_of(SIGReg().to(args.device)), direct_sigreg),
         "direct formula": Contender(direct_sigreg, direct_sigreg),
     }
-    size = (64, 1, 32) if args.quick else (512, 1, 192)
-    yield Race("SIGReg, 1024 directions, 17 knots", gaussian(size, args.device), contenders, "direct formula")
+    num_samples, dim = (64, 32) if args.quick else (512, 192)
+    z = gaussian((num_samples, 1, dim), args.device)
+    yield Race("SIGReg, 1024 directions, 17 knots", num_samples, dim, z, contenders, "direct formula")
 
 
-def wristband_races(args: argparse.Namespace) -> Iterator[Race]:
+def wristband_races(args: argparse.Namespace, pairwise: Regularizer) -> Iterator[Race]:
     """Repulsion alone, then the whole loss: ours, which is calibrated, against the formula written plainly."""
     repulsions: dict[str, Loss] = {
         "pairwise": lambda points: pairwise_repulsion(points[:, 1:], points[:, 0], "chordal", "per_point"),
         "spectral": lambda points: spectral_repulsion(points[:, 1:], points[:, 0]),
         "direct formula": lambda points: direct_repulsion(points[:, 1:], points[:, 0]),
     }
-    modules = {"pairwise": Wristband().to(args.device), "spectral": Wristband(repulsion="spectral").to(args.device)}
+    modules = {"pairwise": pairwise, "spectral": Wristband(repulsion="spectral").to(args.device)}
     whole = {name: Contender(loss_of(module), float64_of(module)) for name, module in modules.items()}
     whole["direct formula"] = Contender(direct_wristband, direct_wristband)
-    for size in ((64, 32),) if args.quick else ((128, 32), (512, 192), (2048, 192)):
-        u, t, _ = on_the_wristband(gaussian(size, args.device))
+    alone = {name: Contender(loss, loss) for name, loss in repulsions.items()}
+    for num_samples, dim in ((64, 32),) if args.quick else ((128, 32), (512, 192), (2048, 192)):
+        z = gaussian((num_samples, 1, dim), args.device)
+        u, t, _ = on_the_wristband(z[:, 0])
         points = torch.cat([t[:, None], u], 1)
-        yield Race(
-            "Wristband, repulsion alone", points, {k: Contender(f, f) for k, f in repulsions.items()}, "pairwise"
-        )
-        yield Race("Wristband, whole loss", gaussian((size[0], 1, size[1]), args.device), whole, "pairwise")
+        yield Race("Wristband, repulsion alone", num_samples, dim, points, alone, "pairwise")
+        yield Race("Wristband, whole loss", num_samples, dim, z, whole, "pairwise")
 
 
-def registry_races(args: argparse.Namespace) -> Iterator[Race]:
+def registry_races(args: argparse.Namespace, modules: dict[str, Regularizer]) -> Iterator[Race]:
     """Every registered regularizer with its default arguments."""
-    modules = {name: kind().to(args.device) for name, kind in REGULARIZERS.items()}
     contenders = {name: Contender(loss_of(module), float64_of(module)) for name, module in modules.items()}
     for num_samples in (64, 128) if args.quick else (64, 128, 512, 2048):
         for dim in (32,) if args.quick else (32, 192):
-            yield Race("Registered regularizers", gaussian((num_samples, 1, dim), args.device), contenders, None)
+            z = gaussian((num_samples, 1, dim), args.device)
+            yield Race("Registered regularizers", num_samples, dim, z, contenders, None)
 
 
 def loss_of(regularizer: Regularizer) -> Loss:
@@ -127,22 +132,22 @@ def loss_of(regularizer: Regularizer) -> Loss:
 
 
 def float64_of(regularizer: Regularizer) -> Loss:
-    """The loss in float64, past the cast to float32 that every call begins with."""
-    module = copy.deepcopy(regularizer).double()
-    return lambda z: module.loss(z, seeded(z.device))
+    """The loss in float64, past the cast to float32 that every call begins with; with the same calibration, if any."""
+    return lambda z: copy.deepcopy(regularizer).double().loss(z, seeded(z.device))
 
 
 def run(race: Race, repeats: int) -> list[dict[str, Any]]:
     """A row of numbers for each contender."""
-    forwards = {name: lambda f=one.loss: f(race.z.requires_grad_()) for name, one in race.contenders.items()}
-    both = {name: lambda f=one.loss: value_and_gradient(f, race.z) for name, one in race.contenders.items()}
-    forward_ms, both_ms = medians(forwards, race.z.device, repeats), medians(both, race.z.device, repeats)
+    z = race.z.clone().requires_grad_()
+    forwards = {name: partial(one.loss, z) for name, one in race.contenders.items()}
+    both = {name: partial(value_and_gradient, one.loss, z) for name, one in race.contenders.items()}
+    forward_ms, both_ms = medians(forwards, z.device, repeats), medians(both, z.device, repeats)
     rows = []
     for name, contender in race.contenders.items():
-        value_error, gradient_error = errors(contender, race.z)
-        row = {"race": race.title, "name": name, "num_samples": len(race.z), "shape": list(race.z.shape)}
+        value_error, gradient_error = errors(contender, z)
+        row = {"race": race.title, "name": name, "num_samples": race.num_samples, "dim": race.dim}
         row |= {"forward_ms": forward_ms[name], "forward_backward_ms": both_ms[name]}
-        row |= {"peak_mb": peak_mb(both[name], race.z.device)}
+        row |= {"peak_mb": peak_mb(both[name], z.device)}
         rows.append(row | {"value_error": value_error, "gradient_error": gradient_error})
     baseline = next((row for row in rows if row["name"] == race.baseline), None)
     for row in rows if baseline else []:
@@ -153,23 +158,26 @@ def run(race: Race, repeats: int) -> list[dict[str, Any]]:
 
 def as_table(title: str, rows: list[dict[str, Any]]) -> Table:
     columns = {
-        "forward_ms": "forward ms",
-        "forward_backward_ms": "both ms",
+        "forward_ms": "fwd ms",
+        "forward_backward_ms": "+ bwd",
         "peak_mb": "MB",
         "value_error": "error",
-        "gradient_error": "gradient error",
+        "gradient_error": "of grad",
         "times_faster": "faster",
         "memory_ratio": "memory",
     }
     shown = {key: header for key, header in columns.items() if any(key in row for row in rows)}
     grid = Table(title=title, box=box.SIMPLE_HEAD)
     for header in ("", "N", "D", *shown.values()):
-        grid.add_column(header, justify="right" if header else "left", no_wrap=not header)
+        grid.add_column(header, justify="right" if header else "left", no_wrap=True)
     for row in rows:
-        numbers = [row[key] for key in shown]
-        cells = ["-" if number is None else f"{number:.3g}" for number in numbers]
-        grid.add_row(row["name"], str(row["num_samples"]), str(row["shape"][-1]), *cells)
+        cells = ["-" if row[key] is None else format_number(row[key], "error" in key) for key in shown]
+        grid.add_row(row["name"], str(row["num_samples"]), str(row["dim"]), *cells)
     return grid
+
+
+def format_number(value: float, is_error: bool) -> str:
+    return f"{value:.0e}" if is_error else f"{value:.0f}" if value >= 100 else f"{value:.2g}"
 
 
 if __name__ == "__main__":

@@ -72,13 +72,12 @@ def main(arguments: list[str] | None = None) -> None:
             "uniform": 6 * torch.rand(NUM_SAMPLES, generator=generator, dtype=torch.float64) - 3,
             "Gaussian": torch.randn(NUM_SAMPLES, generator=generator, dtype=torch.float64),
         }
-        save(draw_ecdf(samples), args.out / "gaussianize_ecdf.png", console)
         with progress_bar(console) as progress:
             null = simulate_null(args.num_draws, generator, progress, "null distributions")
             fresh = simulate_null(10_000, generator, progress, "fresh null samples")
-        console.print(test_table(samples, null))
+        console.print(tests_table(samples, null))
         console.print(size_table(fresh, null))
-        save(draw_null(samples, null, fresh), args.out / "gaussianize_null.png", console)
+        save(draw_tests(samples, null, fresh), args.out / "gaussianize_tests.png", console)
         with progress_bar(console) as progress:
             knots = measure_knots(samples, generator, args.num_draws // 5, progress)
         save(draw_knots(samples, knots), args.out / "gaussianize_knots.png", console)
@@ -88,9 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
                 "10-D": train_network(10, 20, 5.0, args.num_steps // 2, generator, progress),
             }
         console.print(network_table(trained))
-        for name, outputs in trained.items():
-            path = args.out / f"gaussianize_network_{name.lower().replace('-', '')}.png"
-            save(draw_network(name, outputs, generator), path, console)
+        save(draw_networks(trained), args.out / "gaussianize_networks.png", console)
 
 
 def save(figure: Figure, path: Path, console: Console) -> None:
@@ -109,7 +106,7 @@ def simulate_null(num: int, generator: torch.Generator, progress: Progress, labe
     return {name: torch.cat([value[name] for value in values]) for name in TESTS}
 
 
-def test_table(samples: dict[str, Tensor], null: dict[str, Tensor]) -> Table:
+def tests_table(samples: dict[str, Tensor], null: dict[str, Tensor]) -> Table:
     """Statistic and p-value of each test and sample, beside scipy's where it has the test."""
     table = Table(title=f"{NUM_SAMPLES} samples against N(0, 1)")
     for header in ("sample", "test", "statistic", "p", "p of scipy", "at 5%"):
@@ -135,11 +132,14 @@ def size_table(fresh: dict[str, Tensor], null: dict[str, Tensor]) -> Table:
     table = Table(title=f"Rejected of {num_fresh:,} new null samples; p-values from {num_draws:,} draws")
     for header in ("test", "at 1%", "at 5%", "at 10%", "5% critical value"):
         table.add_column(header, justify="left" if header == "test" else "right")
-    for name, values in fresh.items():
-        p = p_value(values, null[name])
-        rates = [f"{(p <= level).double().mean():.2%}" for level in (0.01, 0.05, 0.1)]
-        table.add_row(name, *rates, f"{null[name].quantile(0.95):.4f}")
+    rates = [rejection_rates(fresh, null, level) for level in (0.01, 0.05, 0.1)]
+    for name in fresh:
+        table.add_row(name, *(f"{rate[name]:.2%}" for rate in rates), f"{null[name].quantile(0.95):.4f}")
     return table
+
+
+def rejection_rates(fresh: dict[str, Tensor], null: dict[str, Tensor], level: float) -> dict[str, float]:
+    return {name: (p_value(values, null[name]) <= level).double().mean().item() for name, values in fresh.items()}
 
 
 def measure_knots(
@@ -193,49 +193,37 @@ def network_table(trained: dict[str, Trained]) -> Table:
     for name, outputs in trained.items():
         for when in ("before", "after"):
             table.add_column(f"{name} {when}", justify="right")
-            reports[f"{name} {when}"] = report(getattr(outputs, when), num_draws=999)
+            reports[f"{name} {when}"] = report(getattr(outputs, when), num_slices=64, num_draws=999)
     for key in next(iter(reports.values())):
         table.add_row(key, *(f"{values[key]:.3g}" for values in reports.values()))
     return table
 
 
-def draw_ecdf(samples: dict[str, Tensor]) -> Figure:
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
-    x = np.linspace(-3.5, 3.5, 300)
-    for axes, (name, sample), color in zip(panels, samples.items(), (ORANGE, BLUE), strict=True):
-        axes.ecdf(sample.numpy(), color=color, label="empirical")
-        axes.plot(x, stats.norm.cdf(x), color="black", linewidth=1.2, label="N(0, 1)")
-        axes.set_xlim(-3.5, 3.5)
-        axes.set_xlabel("x")
-        _tidy(axes, f"{name} sample of {NUM_SAMPLES}", "lower right")
-    panels[0].set_ylabel("distribution function")
-    return figure
-
-
-def draw_null(samples: dict[str, Tensor], null: dict[str, Tensor], fresh: dict[str, Tensor]) -> Figure:
-    """The null distribution of the Epps-Pulley statistic with both samples, and p-values under the null."""
-    figure, (density, calibration) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=(1.6, 1))
-    draws = null["Epps-Pulley"]
+def draw_tests(samples: dict[str, Tensor], null: dict[str, Tensor], fresh: dict[str, Tensor]) -> Figure:
+    """The samples' ECDFs, the null distribution of the Epps-Pulley statistic, and its p-values under the null."""
+    figure, (ecdf, density, calibration) = plt.subplots(
+        1, 3, figsize=(13.5, 3.9), layout="constrained", width_ratios=(1, 1.5, 1)
+    )
+    draws, x = null["Epps-Pulley"], np.linspace(-3.5, 3.5, 300)
+    ecdf.plot(x, stats.norm.cdf(x), color="black", linewidth=1.2, label="N(0, 1)")
     bins = np.geomspace(draws.min(), draws.max(), 80).tolist()
     density.hist(draws.numpy(), bins, color=GRAY, alpha=0.6, label=f"{len(draws):,} samples of N(0, 1)")
     density.axvline(draws.quantile(0.95).item(), color="black", linestyle="--", label="5% critical value")
-    for (name, x), color in zip(samples.items(), (ORANGE, BLUE), strict=True):
-        value = TESTS["Epps-Pulley"](x[None])[0]
+    for (name, sample), color in zip(samples.items(), (ORANGE, BLUE), strict=True):
+        value = TESTS["Epps-Pulley"](sample[None])[0]
+        ecdf.ecdf(sample.numpy(), color=color, label=f"{name} sample")
         density.axvline(value.item(), color=color, linewidth=2, label=f"{name}: p = {p_value(value, draws).item():.2g}")
-    density.set_xscale("log")
-    density.set_xlabel("Epps-Pulley statistic, N = 100")
-    density.set_ylabel("samples")
-    _tidy(density, "Null distribution", "upper left")
     calibration.plot([0, 1], [0, 1], color=GRAY, linewidth=4, alpha=0.5, label="uniform")
     calibration.ecdf(p_value(fresh["Epps-Pulley"], draws).numpy(), color=BLUE, label="10,000 new null samples")
-    calibration.set_xlabel("p-value")
-    calibration.set_ylabel("share below")
-    _tidy(calibration, "p-values under the null", "lower right")
+    density.set_xscale("log")
+    _tidy(ecdf, f"{NUM_SAMPLES} samples", "x", "distribution function")
+    _tidy(density, "Null distribution", f"Epps-Pulley statistic, N = {NUM_SAMPLES}", "samples", "upper left")
+    _tidy(calibration, "p-values under the null", "p-value", "share below")
     return figure
 
 
 def draw_knots(samples: dict[str, Tensor], knots: dict[str, list[float]]) -> Figure:
-    figure, (statistic, p) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, (statistic, p) = plt.subplots(1, 2, figsize=(9, 3.9), layout="constrained")
     counts = [2 * num_knots - 1 for num_knots in HALF_KNOTS]
     statistic.plot(counts, knots["critical"], "--", color="black", label="5% critical value")
     p.axhline(0.05, linestyle="--", color="black", label="5%")
@@ -247,38 +235,30 @@ def draw_knots(samples: dict[str, Tensor], knots: dict[str, list[float]]) -> Fig
         axes.set_yscale("log")
         axes.set_xticks([3, 5, 9, 17, 33, 65, 129], ["3", "5", "9", "17", "33", "65", "129"])
         axes.set_xticks([], minor=True)
-        axes.set_xlabel("knots on [-5, 5]")
-        axes.set_ylabel(label)
-        _tidy(axes, "", "best")
+        _tidy(axes, "", "knots on [-5, 5]", label)
     return figure
 
 
-def draw_network(name: str, trained: Trained, generator: torch.Generator) -> Figure:
-    """Outputs before and after along the first axis and, of more dimensions, a random slice; the training curve."""
-    dim = trained.after.shape[1]
-    direction = torch.randn(dim, generator=generator)
-    slices = {"first axis": torch.eye(dim)[0], "random slice": direction / direction.norm()}
-    shown = dict(list(slices.items())[: min(dim, 2)])
-    figure, panels = plt.subplots(1, len(shown) + 1, figsize=(4.5 * (len(shown) + 1), 3.4), layout="constrained")
+def draw_networks(trained: dict[str, Trained]) -> Figure:
+    """Outputs before and after along the first axis, and the training curves."""
+    figure, panels = plt.subplots(1, len(trained) + 1, figsize=(13.5, 3.9), layout="constrained")
     x, bins = np.linspace(-4, 4, 200), np.linspace(-4, 4, 41).tolist()
-    for axes, (label, along) in zip(panels, shown.items(), strict=False):
-        for when, color in (("before", ORANGE), ("after", BLUE)):
-            axes.hist((getattr(trained, when) @ along).numpy(), bins, density=True, color=color, alpha=0.6, label=when)
+    for axes, (name, outputs), color in zip(panels, trained.items(), (GRAY, BLUE), strict=False):
+        axes.hist(outputs.before[:, 0].numpy(), bins, density=True, color=ORANGE, alpha=0.6, label="before")
+        axes.hist(outputs.after[:, 0].numpy(), bins, density=True, color=BLUE, alpha=0.6, label="after")
         axes.plot(x, stats.norm.pdf(x), color="black", linewidth=1.2, label="N(0, 1)")
-        axes.set_xlabel("output for held-out inputs")
-        axes.set_ylabel("density")
-        _tidy(axes, f"{name} network" + (f", {label}" if dim > 1 else ""), "best")
-    panels[-1].plot(trained.curve, color=BLUE, label="outputs for training inputs")
-    panels[-1].axhline(1.05, color=GRAY, linestyle="--", label="mean of true N(0, I)")
+        _tidy(axes, f"{name} network", "first output, held-out inputs", "density")
+        panels[-1].plot(outputs.curve, color=color, label=f"{name}, training inputs")
+    panels[-1].axhline(1.05, color="black", linestyle="--", linewidth=1, label="mean of N(0, I) samples")
     panels[-1].set_yscale("log")
-    panels[-1].set_xlabel("Adam step")
-    panels[-1].set_ylabel("Epps-Pulley statistic")
-    _tidy(panels[-1], "Training on SIGReg alone", "best")
+    _tidy(panels[-1], "Training on SIGReg alone", "Adam step", "Epps-Pulley statistic")
     return figure
 
 
-def _tidy(axes: Axes, title: str, legend: str) -> None:
+def _tidy(axes: Axes, title: str, x_label: str, y_label: str, legend: str = "best") -> None:
     axes.set_title(title)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     axes.legend(frameon=False, fontsize=9, loc=legend)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -47,7 +47,7 @@ def test_components_and_gradient_are_those_of_the_reference(case):
 
 @pytest.mark.parametrize("case", NULL, ids=lambda case: f"{case['kind']} {case['n']}x{case['d']}")
 def test_the_null_distribution_is_that_of_the_reference_within_sampling_error(case):
-    calibration = Wristband(repulsion=case["kind"]).calibration(case["n"], case["d"])
+    calibration = Wristband(repulsion=case["kind"]).draw_calibration(case["n"], case["d"])
     reps = num_draws(case["n"], case["d"])
     for name in ("repulsion", "radial", "moment"):
         mean, std = case["mean"][name], case["std"][name]
@@ -158,9 +158,9 @@ def test_the_value_is_a_true_z_score_at_every_size(repulsion, n, d):
     wristband, num_batches = Wristband(repulsion=repulsion), 200
     generator = torch.Generator().manual_seed(1)
     z = torch.randn(n, num_batches, d, generator=generator)
-    calibration = wristband.calibration(n, d)
+    calibration = wristband.draw_calibration(n, d)
     with torch.no_grad():
-        values = torch.stack([wristband._standardized(wristband.components(x), calibration) for x in z.unbind(1)])
+        values = torch.stack([wristband.z_score(x, calibration) for x in z.unbind(1)])
     draws = num_draws(n, d)
     assert abs(values.mean()) < 4 * math.sqrt(1 / num_batches + 1 / draws)
     assert abs(values.std() - 1) < 4 * 1.5 * math.sqrt(1 / (2 * num_batches) + 1 / (2 * draws))
@@ -179,10 +179,10 @@ def seeded(n, d, seed, t=2):
 
 def test_the_calibration_is_a_function_of_the_size_alone():
     torch.manual_seed(1)
-    first = Wristband().calibration(24, 6)
+    first = Wristband().draw_calibration(24, 6)
     torch.manual_seed(2)
     torch.randn(5)
-    assert Wristband().calibration(24, 6) == first
+    assert Wristband().draw_calibration(24, 6) == first
 
 
 def test_calibrating_leaves_the_generators_alone():
@@ -205,7 +205,7 @@ def test_the_calibration_is_in_the_state_dict(monkeypatch):
     value = trained(z, generator=torch.Generator())
     restored = Wristband()
     restored.load_state_dict(trained.state_dict())
-    monkeypatch.setattr(Wristband, "_draw_calibration", None)  # would raise
+    monkeypatch.setattr(Wristband, "draw_calibration", None)  # would raise
     assert torch.equal(restored(z, generator=torch.Generator()), value)
 
 

@@ -139,7 +139,7 @@ def test_a_calibration_is_kept_in_the_checkpoint(tmp_path, two_room_data, monkey
     whole = train(tmp_path / "whole")
     assert whole.fit(None, 0)
     assert not train(tmp_path / "resumed", STOP - 1, send(signal.SIGINT)).fit(None, 0)
-    monkeypatch.setattr(Wristband, "_draw_calibration", None)  # would raise
+    monkeypatch.setattr(Wristband, "draw_calibration", None)  # would raise
     resumed = train(tmp_path / "resumed")
     assert resumed.fit(latest_checkpoint(resumed.config.run_dir), STOP)
     assert_same_tensors(tensors_of(resumed), tensors_of(whole))

@@ -1,0 +1,229 @@
+"""The ablation program with a stand-in for train.py, and once with train.py itself."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lewm.evaluation.ablation_cells import make_cells
+from lewm.evaluation.ablation_run import places
+from lewm.tracking import read_metrics
+from scripts import ablate
+from tests.fake_cells import write_cell
+from tests.programs import TINY, assert_one_line_error, run_program
+
+# Does to a cell what a file named after the cell says, with results that were made before; nothing is imported that
+# takes long.
+STAND_IN = """
+import json, os, pathlib, shutil, signal, sys, time
+given = dict(word.split("=", 1) for word in sys.argv[2:])
+made, folder = pathlib.Path(sys.argv[1]) / given["name"], pathlib.Path(given["output_dir"]) / given["name"]
+with (folder / "starts.jsonl").open("a") as file:
+    file.write(json.dumps({**given, "OMP_NUM_THREADS": os.environ["OMP_NUM_THREADS"]}) + "\\n")
+shutil.copy(made / "config.yaml", folder)
+plan = made.with_suffix(".plan")
+plan = plan.read_text() if plan.exists() else ""
+if plan == "fail":
+    sys.exit("error: the loss is nan")
+if plan == "wait":
+    def end(*_):
+        (folder / "checkpoint").touch()
+        sys.exit(130)
+    signal.signal(signal.SIGINT, end)
+    (folder / "metrics.jsonl").write_text('{"step": 4}\\n')
+    time.sleep(30)
+shutil.copytree(made, folder, dirs_exist_ok=True)
+"""
+SWEEP = ("regularizer=sigreg,none", "seed=0,1")
+
+
+class Ablation:
+    """The program on SWEEP in a folder of its own, with STAND_IN for train.py.
+
+    Attributes:
+      folder: of the ablation.
+    """
+
+    def __init__(self, folder):
+        self.folder, self._made = folder / "out" / "test", folder / "made"
+        (folder / "data").mkdir()
+        (folder / "stand_in.py").write_text(STAND_IN)
+        self.arguments = (*SWEEP, f"output_dir={folder}/out", "name=test", f"data.path={folder}/data", "device=cpu")
+        self._command = (sys.executable, str(folder / "stand_in.py"), str(self._made))
+        cells = make_cells([*SWEEP, f"data.path={folder}/data", "device=cpu"], self._made)
+        for number, cell in enumerate(cells):
+            write_cell(cell, [True] * (5 - number) + [False] * number, {"val/effective_rank": 3.0 + number})
+
+    def run(self, *arguments):
+        """What the program ends with."""
+        return run_program(lambda: ablate.main(self._command), *self.arguments, *arguments)
+
+    def plan(self, cell, what):
+        """What STAND_IN does to a cell: "fail", "wait" for SIGINT, or "", which is to finish it."""
+        (self._made / f"{cell}.plan").write_text(what)
+
+    def starts(self, cell):
+        """The arguments of every start of a cell."""
+        path = self.folder / cell / "starts.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+CELLS = ("sigreg_seed0", "sigreg_seed1", "none_seed0", "none_seed1")
+
+
+@pytest.fixture
+def ablation(tmp_path):
+    return Ablation(tmp_path)
+
+
+def test_every_cell_is_run_once_and_reported(ablation, capsys):
+    assert ablation.run() == 0
+    for cell in CELLS:
+        assert len(ablation.starts(cell)) == 1
+        assert ablation.starts(cell)[0]["resume"] == "false"
+    for name in ("index.html", "cells.csv", "overview.png", "curves.png"):
+        assert (ablation.folder / name).stat().st_size > 0
+    assert "none: strict success 50.0% against 90.0% of sigreg" in capsys.readouterr().out
+
+
+def test_run_again_it_starts_nothing(ablation):
+    ablation.run()
+    assert ablation.run() == 0
+    assert [len(ablation.starts(cell)) for cell in CELLS] == [1, 1, 1, 1]
+
+
+def test_run_again_it_tries_failed_cells_only(ablation):
+    ablation.plan("none_seed0", "fail")
+    ablation.run()
+    ablation.plan("none_seed0", "")
+    assert ablation.run() == 0
+    assert [len(ablation.starts(cell)) for cell in CELLS] == [1, 1, 2, 1]
+
+
+def test_a_failed_cell_is_shown_with_its_error_and_the_others_go_on(ablation, capsys):
+    ablation.plan("sigreg_seed0", "fail")
+    assert ablation.run() == 1
+    assert "failed: sigreg_seed0: the loss is nan" in capsys.readouterr().out
+    assert [(ablation.folder / cell / "results.json").exists() for cell in CELLS] == [False, True, True, True]
+    assert "sigreg_seed0 failed: the loss is nan" in (ablation.folder / "index.html").read_text()
+
+
+def test_ctrl_c_lets_running_cells_write_checkpoints_and_the_same_command_goes_on(ablation, capsys):
+    for cell in CELLS[:2]:
+        ablation.plan(cell, "wait")
+    threading.Thread(target=interrupt_when, args=(ablation.folder / CELLS[0] / "metrics.jsonl",), daemon=True).start()
+    assert ablation.run("jobs=1") == 130
+    assert (ablation.folder / CELLS[0] / "checkpoint").exists()
+    assert not ablation.starts(CELLS[1])
+    assert "The same command goes on" in capsys.readouterr().out.replace("\n", " ")
+    for cell in CELLS[:2]:
+        ablation.plan(cell, "")
+    assert ablation.run() == 0
+    assert [start["resume"] for start in ablation.starts(CELLS[0])] == ["false", "true"]
+
+
+def interrupt_when(path, timeout_s=60):
+    """Presses Ctrl-C when a file is there."""
+    end = time.monotonic() + timeout_s
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_as_many_cells_run_at_once_as_jobs_says(ablation):
+    for cell in CELLS:
+        ablation.plan(cell, "wait")
+    waiting = ablation.folder / CELLS[2] / "metrics.jsonl"
+    threading.Thread(target=interrupt_when, args=(waiting,), daemon=True).start()
+    ablation.run("jobs=3")
+    assert [len(ablation.starts(cell)) for cell in CELLS] == [1, 1, 1, 0]
+
+
+def test_a_cell_has_one_thread_unless_told_otherwise(ablation, tmp_path):
+    ablation.run()
+    start = ablation.starts(CELLS[0])[0]
+    assert (start["num_threads"], start["OMP_NUM_THREADS"]) == ("1", "1")
+    shutil.rmtree(ablation.folder)
+    ablation.run("num_threads=2")
+    start = ablation.starts(CELLS[0])[0]
+    assert (start["num_threads"], start["OMP_NUM_THREADS"]) == ("2", "2")
+
+
+def test_cells_share_the_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    cells = make_cells(["seed=0,1", "device=cpu"], tmp_path)
+    assert len(list(places(cells, None))) == 8
+    assert len(list(places(make_cells(["seed=0,1", "device=cpu", "num_threads=3"], tmp_path), None))) == 2
+    assert len(list(places(cells, 5))) == 5
+
+
+def test_a_report_alone_starts_nothing(ablation):
+    assert_one_line_error(ablation.run("report_only=true"), "holds none of these cells", "report_only")
+    ablation.run()
+    shutil.rmtree(ablation.folder / CELLS[3])
+    assert ablation.run("report_only=true") == 1
+    assert not ablation.starts(CELLS[3])
+
+
+def test_other_settings_are_refused_before_anything_starts(ablation):
+    ablation.run()
+    shutil.rmtree(ablation.folder / CELLS[3])
+    code = ablation.run("training.learning_rate=0.5")
+    assert_one_line_error(code, "training.learning_rate=0.001, not 0.5", "name=")
+    assert not ablation.starts(CELLS[3])
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("regularizer=sigreg,wristbnd", ("no regularizer 'wristbnd'", "did you mean 'wristband'")),
+        ("regularizer.wieght=1,2", ("regularizer.wieght", "did you mean 'regularizer.weight'")),
+        ("training.num_steps=a,b", ("training.num_steps",)),
+        ("jobs=0", ("jobs=0",)),
+        ("jobs=many", ("jobs",)),
+        ("hydra/launcher=slrm", ("no launcher 'slrm'", "local, slurm")),
+        ("hydra/launcher=slurm", ("hydra-submitit-launcher",)),
+        ("--cfg", ("--cfg", "key=value")),
+        ("sigreg", ("'sigreg'", "key=value")),
+    ],
+)
+def test_a_mistake_is_one_line_and_starts_nothing(ablation, argument, words):
+    assert_one_line_error(ablation.run(argument), *words)
+    assert not ablation.folder.exists()
+
+
+def test_nothing_swept_is_nothing_to_compare(tmp_path):
+    code = run_program(ablate.main, f"output_dir={tmp_path}", "regularizer=sigreg")
+    assert_one_line_error(code, "nothing to compare", "regularizer=sigreg,wristband")
+
+
+def test_an_ablation_without_a_name_is_named_after_what_is_swept():
+    config, own, sweep = ablate.read_arguments(["regularizer=sigreg,none", "regularizer.weight=1,2", "seed=0,1"])
+    assert config.name == "regularizer_regularizer.weight"
+    assert "name=regularizer_regularizer.weight" in own
+    assert sweep == ["regularizer=sigreg,none", "regularizer.weight=1,2", "seed=0,1"]
+
+
+def test_help_tells_the_programs_own_keys(capsys):
+    run_program(ablate.main, "--help")
+    printed = capsys.readouterr().out
+    for key in ablate.OWN_KEYS:
+        assert f"{key}=" in printed
+
+
+@pytest.mark.slow
+def test_a_real_sweep_trains_evaluates_and_probes_every_cell(tmp_path):
+    tiny = [word for word in TINY if not word.startswith("name=")]
+    arguments = [*tiny, "regularizer=sigreg,sigreg_paper", "seed=0,1", f"data.path={tmp_path}/data"]
+    assert run_program(ablate.main, *arguments, f"output_dir={tmp_path}", "name=real") == 0
+    for cell in ("sigreg_seed0", "sigreg_seed1", "sigreg_paper_seed0", "sigreg_paper_seed1"):
+        metrics = read_metrics(Path(tmp_path / "real" / cell))
+        assert any("probe/r2_agent_x" in line for line in metrics)
+        assert (tmp_path / "real" / cell / "results.json").exists()
+    assert "probe R²" in (tmp_path / "real" / "index.html").read_text()
