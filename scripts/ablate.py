@@ -15,6 +15,7 @@ what the others are compared with. Run again, it does what is missing. The table
 
 import importlib.util
 import shlex
+import shutil
 import sys
 import threading
 import time
@@ -38,7 +39,7 @@ from lewm.evaluation.ablation_cells import Cell, make_cells, swept_keys
 from lewm.evaluation.ablation_report import save_report
 from lewm.evaluation.ablation_run import LAUNCH, CellTask
 from lewm.evaluation.ablation_words import findings
-from lewm.tracking import progress_bar
+from lewm.tracking import progress_bar, run_lock
 
 OWN_KEYS = ("name", "output_dir", "jobs", "report_only")
 
@@ -65,12 +66,11 @@ def ablate(arguments: list[str], command: tuple[str, ...]) -> int:
             cell.check_settings()
         missing = [cell for cell in cells if cell.state != "done"]
         console.print(f"{folder}: {len(cells)} cells, {len(cells) - len(missing)} of them done")
-        folder.mkdir(parents=True, exist_ok=True)
-        for cell in missing:  # failed cells are tried again
-            (cell.folder / "failed.txt").unlink(missing_ok=True)
         try:
-            with progress_bar(console) as progress:
+            with run_lock(folder), progress_bar(console) as progress:
                 collect_data(missing, progress)
+                for cell in missing:  # failed cells are tried again
+                    (cell.folder / "failed.txt").unlink(missing_ok=True)
                 with Watch(cells, progress):
                     launch(own, missing, CellTask({cell.name: cell for cell in cells}, command))
         except KeyboardInterrupt:
@@ -109,6 +109,8 @@ def check_launcher(own: Sequence[str]) -> None:
         if key == "hydra/launcher" and (choice == "slurm" or choice.startswith("submitit")):
             if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is None:
                 raise InputError(f"{word} needs a package: uv pip install hydra-submitit-launcher")
+            if choice.endswith("slurm") and shutil.which("srun") is None:
+                raise InputError(f"{word}, but there is no srun: type the command on a machine of the SLURM cluster")
         elif key == "hydra/launcher" and choice not in known:
             raise InputError(f"no launcher {choice!r}; there are {', '.join(known)}")
 

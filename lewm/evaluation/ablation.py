@@ -157,7 +157,7 @@ def outcomes(cell: Cell) -> dict[tuple[Any, ...], int]:
 def describe_cell(cell: Cell) -> dict[str, Any]:
     """Everything that one cell is and gave: swept values, success, diagnostics by their tags, times."""
     row: dict[str, Any] = {"cell": cell.name, "column": cell.column, "status": cell.state, **cell.values}
-    row |= {"seed": cell.seed, "regularizer.weight": cell.config.regularizer.get("weight"), "steps": cell.steps}
+    row |= {"seed": cell.seed, "regularizer.weight": cell.settings.get("regularizer.weight"), "steps": cell.steps}
     if cell.results is not None:
         strict, at_end = (cell.results["model"][name] for name in ("strict_success", "strict_success_at_end"))
         row |= {"strict_successes": strict["successes"], "strict_trials": strict["trials"]}
@@ -175,7 +175,7 @@ def seconds_per_step(cell: Cell) -> float | None:
         return None
     tag = "speed/frames_per_second"
     speeds = [line[tag] for line in read_metrics(cell.folder) if tag in line]
-    frames = cell.config.training.batch_size * cell.config.training.num_frames
+    frames = cell.settings["training.batch_size"] * cell.settings["training.num_frames"]
     return frames / float(np.median(speeds)) if speeds else None
 
 

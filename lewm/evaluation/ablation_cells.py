@@ -79,12 +79,15 @@ class Cell:
         path = self.folder / "results.json"
         return json.loads(path.read_text()) if path.exists() else None
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Every dotted key with its value: what the run was begun with, or would be."""
+        path = self.folder / "config.yaml"
+        return flat(OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else asdict(self.config))
+
     def check_settings(self) -> None:
         """Refuses a folder that was begun with other settings than these."""
-        path = self.folder / "config.yaml"
-        if not path.exists():
-            return
-        begun, now = flat(OmegaConf.to_container(OmegaConf.load(path))), flat(asdict(self.config))
+        begun, now = self.settings, flat(asdict(self.config))
         for key in sorted(begun.keys() | now.keys()):
             if begun.get(key) != now.get(key) and key not in FREE:
                 raise InputError(

@@ -17,7 +17,8 @@ from lewm.tracking import read_metrics
 
 PANELS = (
     *("strict_success", "probe/*", "val/effective_rank", "*latent_predictability", "*predictability*", "*sliced_w2"),
-    *("gaussianity/*", "geometry/rank_correlation", "val/prediction_over_copy_last", "seconds_per_step"),
+    *("*epps_pulley", "*wristband_z", "geometry/rank_correlation", "val/prediction_over_copy_last", "seconds_per_step"),
+    *("gaussianity/*", "*"),
 )
 """Patterns of metrics in the order in which they get one of the places of the first figure, two for each."""
 
@@ -30,7 +31,9 @@ def colors(table: Table) -> dict[str, str]:
     palette = ["#2f6f8f", "#d1703c", "#4f9d69", "#a8578c", "#c2a83e", "#6d6fb8", "#8c5a45", "#7d8590"]
     count = len(table.columns)
     if count > len(palette):
-        palette = [matplotlib.colors.to_hex(matplotlib.colormaps["viridis"](i / (count - 1))) for i in range(count)]
+        palette = [
+            matplotlib.colors.to_hex(matplotlib.colormaps["viridis"](0.92 * i / (count - 1))) for i in range(count)
+        ]
     return dict(zip(table.columns, palette, strict=False))
 
 
@@ -70,7 +73,7 @@ def _draw_panel(axis: Axes, table: Table, metric: str) -> None:
             continue
         if metric == "strict_success":
             pooled = table.pooled_success(column)
-            interval = np.array([[pooled.rate - pooled.low], [pooled.high - pooled.rate]])
+            interval = np.abs([[pooled.rate - pooled.low], [pooled.high - pooled.rate]])  # -1e-17 at a rate of 1
             axis.errorbar(
                 100 * pooled.rate, row, xerr=100 * interval, color="#555555", capsize=3, linewidth=1, zorder=1
             )
@@ -81,6 +84,8 @@ def _draw_panel(axis: Axes, table: Table, metric: str) -> None:
         axis.axvline(shown[columns[0]].mean(), color="#999999", linewidth=0.8, linestyle=":", zorder=0)
     if spans_decades(shown.values()):
         axis.set_xscale("log")
+    else:
+        axis.locator_params(axis="x", nbins=5)
     axis.set_yticks(range(len(columns)), columns)
     axis.set_ylim(len(columns) - 0.5, -0.5)
     unit = {"strict_success": ", % (95% pooled)", "probe/": " (0 where negative)"}
@@ -120,7 +125,8 @@ def save_curves(table: Table, path: Path) -> None:
         if spans_decades([line[tag][:, 1] for line in curves.values() if tag in line]):
             axis.set_yscale("log")
         if tag.startswith("probe/"):
-            axis.set_ylim(bottom=max(axis.get_ylim()[0], -0.1))
+            low, high = axis.get_ylim()
+            axis.set_ylim(max(low, -0.1), max(high, 0.1))
         axis.set_xlabel("training step", fontsize=9)
         axis.set_title("training: prediction loss" if tag == "loss/prediction" else name(tag), fontsize=10, loc="left")
         axis.spines[["top", "right"]].set_visible(False)

@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
-from lewm.config import flat
 from lewm.evaluation.ablation import Comparison, Table, save_csv
-from lewm.evaluation.ablation_cells import FREE, Cell
+from lewm.evaluation.ablation_cells import FREE
 from lewm.evaluation.ablation_figures import save_curves, save_overview
 from lewm.evaluation.ablation_words import findings, name, number, p_value
 
@@ -108,7 +106,7 @@ def _success(table: Table) -> str:
     rows = []
     for column, cells in table.columns.items():
         pooled, rates = table.pooled_success(column), table.values(column, "strict_success")
-        weights = {str(cell.config.regularizer.get("weight", "")) for cell in cells}
+        weights = {str(cell.settings.get("regularizer.weight", "")) for cell in cells}
         row = [_safe(column), _safe(" ".join(sorted(weights))), str(len(rates))]
         if rates:
             at_end = float(np.mean(table.values(column, "strict_success_at_end")))
@@ -160,7 +158,7 @@ def _metrics(table: Table) -> str:
 
 def _settings(table: Table) -> str:
     """The keys in which the columns differ, and the regularizer's weight always."""
-    configs = {column: _config(cells[0]) for column, cells in table.columns.items()}
+    configs = {column: cells[0].settings for column, cells in table.columns.items()}
     keys = dict.fromkeys(key for config in configs.values() for key in config)
     groups = {key.rpartition(".")[0] for key in keys}
     missing = object()
@@ -175,14 +173,6 @@ def _settings(table: Table) -> str:
     ]
     rows = [[_safe(key), *(_safe(config.get(key, "")) for config in configs.values())] for key in shown]
     return _table(["", *map(_safe, table.columns)], rows)
-
-
-def _config(cell: Cell) -> dict[str, Any]:
-    """What a cell was begun with; what it would be, if it was not."""
-    path = cell.folder / "config.yaml"
-    if path.exists():
-        return flat(OmegaConf.to_container(OmegaConf.load(path)))
-    return flat(OmegaConf.to_container(OmegaConf.structured(cell.config)))
 
 
 def _cells(table: Table, folder: Path) -> str:

@@ -131,7 +131,7 @@ class CellTask:
     def run_all(self, configs: Iterable[Any], jobs: int | None) -> None:
         """Runs cells on this machine, `jobs` at once. On Ctrl-C every cell writes a checkpoint before this returns."""
         waiting = [self.cells[config.cell] for config in configs]
-        free = list(places(waiting, jobs))
+        free = _places_here(waiting, jobs)
         running: dict[RunningCell, Place] = {}
         with _ended_by_signals():
             try:
@@ -146,18 +146,31 @@ class CellTask:
                 raise
 
 
-def places(cells: Sequence[Cell], jobs: int | None) -> Iterator[Place]:
-    """Where the cells run at once: `jobs` places; None: one for each GPU or, on a CPU, for each core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = max((cell.config.num_threads or 0 for cell in cells), default=0)
-    if torch.cuda.is_available() and any(cell.config.device != "cpu" for cell in cells):
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        gpus = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+def places(num_threads: int | None, jobs: int | None, num_cores: int, gpus: Sequence[str]) -> list[Place]:
+    """Where cells run at once on one machine.
+
+    Args:
+      num_threads: of each cell; None: one on a CPU, where small models train faster side by side than one after the
+        other on all cores, and an equal share of the cores beside a GPU.
+      jobs: how many places; None: one for each GPU or, without, one for each num_threads cores.
+      num_cores: of the machine.
+      gpus: what CUDA_VISIBLE_DEVICES calls them; empty: cells run on the CPU.
+    """
+    if gpus:
         jobs = jobs or len(gpus)
-        yield from (Place(wanted or max(cores // jobs, 1), gpus[index % len(gpus)]) for index in range(jobs))
-    else:
-        # One thread for each run: small models train faster side by side than one after the other on all cores.
-        yield from (Place(wanted or 1) for _ in range(jobs or max(cores // (wanted or 1), 1)))
+        return [Place(num_threads or max(num_cores // jobs, 1), gpus[index % len(gpus)]) for index in range(jobs)]
+    num_threads = num_threads or 1
+    return [Place(num_threads)] * (jobs or max(num_cores // num_threads, 1))
+
+
+def _places_here(cells: Sequence[Cell], jobs: int | None) -> list[Place]:
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    num_threads = max((cell.config.num_threads or 0 for cell in cells), default=0) or None
+    gpus: list[str] = []
+    if torch.cuda.is_available() and any(cell.config.device != "cpu" for cell in cells):
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        gpus = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+    return places(num_threads, jobs, num_cores, gpus)
 
 
 def _end(running: Sequence[RunningCell]) -> None:

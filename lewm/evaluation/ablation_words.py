@@ -53,6 +53,12 @@ def findings(table: Table) -> list[str]:
             f"There is one column, {first}: its seeds show the noise between training runs, and nothing to compare."
         ]
     lines = [_finding(table, comparison) for comparison in table.comparisons]
+    single = [column for column in table.columns if len(table.values(column, "strict_success")) == 1]
+    if single:
+        lines.append(
+            f"One seed only: {', '.join(single)}. Two training runs differ by chance, and one run of each says nothing"
+            " about that noise: give at least three seeds."
+        )
     count = sum(not math.isnan(found.p) for each in table.comparisons for found in each.metrics.values())
     if count:
         lines.append(
@@ -77,10 +83,7 @@ def _finding(table: Table, comparison: Comparison) -> str:
     if comparison.num_attempts:
         sentence += f" (by pairs {p_value(comparison.p_pairs)})"
     if min(counts) < 2:
-        return (
-            f"{sentence}. With {min(counts)} seed in a column nothing can be said about seed noise:"
-            " two training runs differ by chance. Give at least three seeds."
-        )
+        return f"{sentence}."
     if not comparison.num_attempts:
         sentence += ", on other start/goal pairs, so that success is not compared"
     elif comparison.differs("strict_success"):

@@ -39,6 +39,7 @@ class Grid(NamedTuple):
     num_fine: int
 
     @classmethod
+    @cache
     def of(cls, min_knot: float, spacing: float, num_knots: int) -> "Grid":
         """The grid that costs least: a fine knot is one row of the work, a coarse one two."""
         around_zero = min_knot == 0
@@ -156,8 +157,9 @@ def _exponential(x: Tensor, knot: float, out: Tensor, angle: Tensor) -> None:
 
 def _rotate(a: Tensor, b: Tensor, out: Tensor) -> None:
     """out = a b, each (2, ...) the cosine and the sine of an angle."""
-    torch.mul(a[0], b[0], out=out[0]).addcmul_(a[1], b[1], value=-1)
-    torch.mul(a[1], b[0], out=out[1]).addcmul_(a[0], b[1])
+    torch.mul(a, b[0], out=out)
+    out[0].addcmul_(a[1], b[1], value=-1)
+    out[1].addcmul_(a[0], b[1])
 
 
 def _kernels_for(x: Tensor) -> ModuleType | None:
@@ -170,7 +172,8 @@ def _gpu_kernels() -> ModuleType | None:
     try:
         from lewm.regularizers import characteristic_function_triton as kernels
 
-        kernels.forward(torch.zeros(1, 1, device="cuda"), 1.0, 1.0, 1)
+        means = kernels.forward(torch.zeros(1, 1, device="cuda"), 1.0, 1.0, 1)
+        kernels.backward(torch.zeros(1, 1, device="cuda"), 1.0, 1.0, means)
     except Exception as error:  # whatever it lacks: the package, a C compiler, a kind of GPU
         warnings.warn(f"SIGReg runs without its GPU kernels, slower: {error!r}"[:300], stacklevel=2)
         return None

@@ -12,7 +12,7 @@ from lewm.errors import InputError
 from lewm.regularizers.gaussian_moments import squared_wasserstein
 from lewm.regularizers.predictability import latent_predictability, predictability_beyond_prior
 from lewm.regularizers.slice_tests import p_value, slice_directions, sliced_tests, sliced_tests_null
-from lewm.regularizers.wristband import Wristband
+from lewm.regularizers.wristband import Calibration, Wristband
 
 MIN_SAMPLES = 8
 MAX_SAMPLES = 2048
@@ -107,7 +107,7 @@ def measure(z: Tensor, directions: Tensor) -> dict[str, float]:
 
     Returns:
       epps_pulley, cramer_von_mises, anderson_darling: means over slices; about 1.05, 1/6 and 1 for N(0, I).
-      sliced_w2: the sliced 2-Wasserstein distance to N(0, I); all that slices see.
+      sliced_w2: the sliced 2-Wasserstein distance to N(0, I); sees heavy tails, too.
       w2: the 2-Wasserstein distance of the Gaussian with the same mean and covariance; moments only.
       wristband_z: null standard deviations away from N(0, I), within about 2 of 0 for it.
       effective_rank: D for N(0, I), less of few samples; blind to a shift.
@@ -129,29 +129,15 @@ def measure(z: Tensor, directions: Tensor) -> dict[str, float]:
     }
 
 
+@torch.no_grad()
 def wristband_z(z: Tensor) -> float:
     """The Wristband loss of (N, D) samples: 0 is indistinguishable from N(0, I), k is k null standard deviations away.
 
     Of these samples only: the regularizer itself gathers from all ranks, and a rank that measures alone would wait.
     """
-    mean, std, total_std = _wristband_calibration(*z.shape)
-    return (_standardized(_wristband_terms(z), mean, std) / total_std).item()
-
-
-@torch.no_grad()
-def _wristband_terms(z: Tensor) -> Tensor:
-    return torch.stack(Wristband().components(z)).double()
-
-
-def _standardized(terms: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(..., terms) -> (...): weighted sum of z-scores; a term that is constant under the null does not exist."""
-    weights = torch.tensor(Wristband().weights, dtype=terms.dtype)
-    return torch.where(std > 0, (terms - mean) / std, 0.0) @ weights
+    return Wristband().z_score(z, _wristband_calibration(*z.shape)).item()
 
 
 @lru_cache(maxsize=16)
-def _wristband_calibration(num_samples: int, dim: int) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    draws = torch.stack([_wristband_terms(torch.randn(num_samples, dim, generator=generator)) for _ in range(256)])
-    mean, std = draws.mean(0), draws.std(0)
-    return mean, std, _standardized(draws, mean, std).std()
+def _wristband_calibration(num_samples: int, dim: int) -> Calibration:
+    return Wristband().draw_calibration(num_samples, dim)

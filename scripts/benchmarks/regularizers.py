@@ -8,7 +8,7 @@ allocated). Errors are relative, of the value and of the gradient, against the s
 import argparse
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,30 +92,39 @@ def sigreg_races(args: argparse.Namespace) -> Iterator[Race]:
     """SIGReg against the formula that evaluates cos and sin at every knot."""
     contenders = {
         "sigreg": Contender(loss_of(SIGReg().to(args.device)), direct_sigreg),
-        "direct formula": Contender(direct_sigreg, direct_sigreg),
+        "direct": Contender(direct_sigreg, direct_sigreg),
     }
     num_samples, dim = (64, 32) if args.quick else (512, 192)
     z = gaussian((num_samples, 1, dim), args.device)
-    yield Race("SIGReg, 1024 directions, 17 knots", num_samples, dim, z, contenders, "direct formula")
+    yield Race("SIGReg, 1024 directions, 17 knots", num_samples, dim, z, contenders, "direct")
 
 
 def wristband_races(args: argparse.Namespace, pairwise: Regularizer) -> Iterator[Race]:
     """Repulsion alone, then the whole loss: ours, which is calibrated, against the formula written plainly."""
-    repulsions: dict[str, Loss] = {
-        "pairwise": lambda points: pairwise_repulsion(points[:, 1:], points[:, 0], "chordal", "per_point"),
-        "spectral": lambda points: spectral_repulsion(points[:, 1:], points[:, 0]),
-        "direct formula": lambda points: direct_repulsion(points[:, 1:], points[:, 0]),
+    repulsions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "pairwise": partial(pairwise_repulsion, metric="chordal", reduction="per_point"),
+        "spectral": spectral_repulsion,
+        "direct": direct_repulsion,
     }
     modules = {"pairwise": pairwise, "spectral": Wristband(repulsion="spectral").to(args.device)}
     whole = {name: Contender(loss_of(module), float64_of(module)) for name, module in modules.items()}
-    whole["direct formula"] = Contender(direct_wristband, direct_wristband)
-    alone = {name: Contender(loss, loss) for name, loss in repulsions.items()}
+    whole["direct"] = Contender(direct_wristband, direct_wristband)
     for num_samples, dim in ((64, 32),) if args.quick else ((128, 32), (512, 192), (2048, 192)):
         z = gaussian((num_samples, 1, dim), args.device)
         u, t, _ = on_the_wristband(z[:, 0])
-        points = torch.cat([t[:, None], u], 1)
+        alone = {name: of_one_tensor(repulsion, num_samples) for name, repulsion in repulsions.items()}
+        points = torch.cat([u.flatten(), t])
         yield Race("Wristband, repulsion alone", num_samples, dim, points, alone, "pairwise")
         yield Race("Wristband, whole loss", num_samples, dim, z, whole, "pairwise")
+
+
+def of_one_tensor(repulsion: Callable[[Tensor, Tensor], Tensor], num_samples: int) -> Contender:
+    """A repulsion of u (N, d) and t (N,), laid end to end."""
+
+    def loss(points: Tensor) -> Tensor:
+        return repulsion(points[:-num_samples].unflatten(0, (num_samples, -1)), points[-num_samples:])
+
+    return Contender(loss, loss)
 
 
 def registry_races(args: argparse.Namespace, modules: dict[str, Regularizer]) -> Iterator[Race]:
@@ -158,16 +167,16 @@ def run(race: Race, repeats: int) -> list[dict[str, Any]]:
 
 def as_table(title: str, rows: list[dict[str, Any]]) -> Table:
     columns = {
-        "forward_ms": "fwd ms",
-        "forward_backward_ms": "+ bwd",
+        "forward_ms": "fwd",
+        "forward_backward_ms": "+bwd",
         "peak_mb": "MB",
         "value_error": "error",
-        "gradient_error": "of grad",
+        "gradient_error": "grad",
         "times_faster": "faster",
         "memory_ratio": "memory",
     }
     shown = {key: header for key, header in columns.items() if any(key in row for row in rows)}
-    grid = Table(title=title, box=box.SIMPLE_HEAD)
+    grid = Table(title=f"{title} (ms, MB)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for header in ("", "N", "D", *shown.values()):
         grid.add_column(header, justify="right" if header else "left", no_wrap=True)
     for row in rows:

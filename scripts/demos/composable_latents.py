@@ -1,11 +1,11 @@
 """Counterfactuals by exchanging a block of the latent: `python scripts/demos/composable_latents.py --out runs/demos`.
 
 Two encoders see a post and the weather, a predictor sees both latents and tells the likes. If [z_post, z_weather] is
-N(0, I), then fresh draws of N(0, I) in place of z_weather give the distribution of likes for this post under any weather,
-without the encoder of the weather (M. Parakhin, "Wristband Gaussian Loss", 2026). Here that distribution is known in
-closed form. The same networks, with the same budget, are trained with latents uniform on a sphere (Wang and Isola, 2020)
-instead: one sphere for the whole latent, whose blocks are drawn as a uniform point of that sphere has them given z_post,
-and a sphere of its own for each block.
+N(0, I), then fresh draws of N(0, I) in place of z_weather give the distribution of likes for this post under any
+weather, without the encoder of the weather (M. Parakhin, "Wristband Gaussian Loss", 2026). Here that distribution is
+known in closed form. The same networks, with the same budget, are trained with latents uniform on a sphere (Wang and
+Isola, 2020) instead: one sphere for the whole latent, whose second block is drawn as a uniform point of that sphere has
+it given z_post, and a sphere of its own for each block.
 
 Post and weather are independent in the data, and likes are a function of both: there is no noise to be learned.
 """
@@ -33,7 +33,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 SOURCE_DIM, INPUT_DIM, BLOCK_DIM = 3, 4, 3
-NUM_TRAINING, BATCH_SIZE, NUM_POSTS, NUM_DRAWS = 16_384, 512, 128, 4096
+NUM_TRAINING, BATCH_SIZE, NUM_POSTS, NUM_DRAWS = 16_384, 256, 64, 4096
 LEVELS = (0.1, 0.5, 0.9)
 BLUE, ORANGE, GREEN, GRAY = "#2f6f8f", "#d1743c", "#5b8c5a", "#8a9099"
 
@@ -158,7 +158,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/demos"), help="folder of the figure (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of data, weights and draws (%(default)s)")
-    parser.add_argument("--steps", type=int, default=1000, help="batches of training, for each model (%(default)s)")
+    parser.add_argument("--steps", type=int, default=1500, help="batches of training, for each model (%(default)s)")
     args = parser.parse_args(arguments)
     console = Console()
     with one_line_errors():

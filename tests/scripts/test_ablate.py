@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -12,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lewm.evaluation.ablation_cells import make_cells
-from lewm.evaluation.ablation_run import places
-from lewm.tracking import read_metrics
+from lewm.evaluation.ablation_run import Place, places
+from lewm.tracking import read_metrics, run_lock
 from scripts import ablate
 from tests.fake_cells import write_cell
 from tests.programs import TINY, assert_one_line_error, run_program
@@ -82,36 +81,48 @@ def ablation(tmp_path):
     return Ablation(tmp_path)
 
 
-def test_every_cell_is_run_once_and_reported(ablation, capsys):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An ablation that has run once; tests start nothing in it."""
+    ablation = Ablation(tmp_path_factory.mktemp("finished"))
     assert ablation.run() == 0
+    return ablation
+
+
+def test_every_cell_is_run_and_reported(finished):
     for cell in CELLS:
-        assert len(ablation.starts(cell)) == 1
-        assert ablation.starts(cell)[0]["resume"] == "false"
+        assert [start["resume"] for start in finished.starts(cell)] == ["false"]
     for name in ("index.html", "cells.csv", "overview.png", "curves.png"):
-        assert (ablation.folder / name).stat().st_size > 0
+        assert (finished.folder / name).stat().st_size > 0
+
+
+def test_run_again_it_reports_and_starts_nothing(finished, capsys):
+    assert finished.run() == 0
+    assert [len(finished.starts(cell)) for cell in CELLS] == [1, 1, 1, 1]
     assert "none: strict success 50.0% against 90.0% of sigreg" in capsys.readouterr().out
 
 
-def test_run_again_it_starts_nothing(ablation):
-    ablation.run()
-    assert ablation.run() == 0
-    assert [len(ablation.starts(cell)) for cell in CELLS] == [1, 1, 1, 1]
+def test_a_report_alone_starts_nothing(finished):
+    assert_one_line_error(finished.run("report_only=true", "name=other"), "holds none of these cells", "report_only")
+    assert finished.run("report_only=true", "seed=0,1,2") == 1
+    assert not finished.starts("sigreg_seed2")
 
 
-def test_run_again_it_tries_failed_cells_only(ablation):
-    ablation.plan("none_seed0", "fail")
-    ablation.run()
-    ablation.plan("none_seed0", "")
-    assert ablation.run() == 0
-    assert [len(ablation.starts(cell)) for cell in CELLS] == [1, 1, 2, 1]
+def test_other_settings_are_refused_before_anything_starts(finished):
+    code = finished.run("training.learning_rate=0.5", "seed=5,1")
+    assert_one_line_error(code, "training.learning_rate=0.001, not 0.5", "name=")
+    assert not finished.starts("sigreg_seed5")
 
 
-def test_a_failed_cell_is_shown_with_its_error_and_the_others_go_on(ablation, capsys):
+def test_a_failed_cell_is_shown_while_the_others_go_on_and_is_tried_again(ablation, capsys):
     ablation.plan("sigreg_seed0", "fail")
     assert ablation.run() == 1
     assert "failed: sigreg_seed0: the loss is nan" in capsys.readouterr().out
     assert [(ablation.folder / cell / "results.json").exists() for cell in CELLS] == [False, True, True, True]
     assert "sigreg_seed0 failed: the loss is nan" in (ablation.folder / "index.html").read_text()
+    ablation.plan("sigreg_seed0", "")
+    assert ablation.run() == 0
+    assert [len(ablation.starts(cell)) for cell in CELLS] == [2, 1, 1, 1]
 
 
 def test_ctrl_c_lets_running_cells_write_checkpoints_and_the_same_command_goes_on(ablation, capsys):
@@ -145,38 +156,33 @@ def test_as_many_cells_run_at_once_as_jobs_says(ablation):
     assert [len(ablation.starts(cell)) for cell in CELLS] == [1, 1, 1, 0]
 
 
-def test_a_cell_has_one_thread_unless_told_otherwise(ablation, tmp_path):
-    ablation.run()
-    start = ablation.starts(CELLS[0])[0]
+def test_a_cell_has_one_thread_unless_told_otherwise(finished, ablation):
+    start = finished.starts(CELLS[0])[0]
     assert (start["num_threads"], start["OMP_NUM_THREADS"]) == ("1", "1")
-    shutil.rmtree(ablation.folder)
-    ablation.run("num_threads=2")
+    ablation.run("num_threads=2", "seed=0")
     start = ablation.starts(CELLS[0])[0]
     assert (start["num_threads"], start["OMP_NUM_THREADS"]) == ("2", "2")
 
 
-def test_cells_share_the_cores(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    cells = make_cells(["seed=0,1", "device=cpu"], tmp_path)
-    assert len(list(places(cells, None))) == 8
-    assert len(list(places(make_cells(["seed=0,1", "device=cpu", "num_threads=3"], tmp_path), None))) == 2
-    assert len(list(places(cells, 5))) == 5
+@pytest.mark.parametrize(
+    ("num_threads", "jobs", "gpus", "expected"),
+    [
+        (None, None, [], [Place(1)] * 8),
+        (3, None, [], [Place(3)] * 2),
+        (None, 5, [], [Place(1)] * 5),
+        (16, None, [], [Place(16)]),
+        (None, None, ["2", "5"], [Place(4, "2"), Place(4, "5")]),
+        (None, 3, ["0", "1"], [Place(2, "0"), Place(2, "1"), Place(2, "0")]),
+        (1, None, ["0"], [Place(1, "0")]),
+    ],
+)
+def test_cells_share_the_cores_and_gpus_of_a_machine(num_threads, jobs, gpus, expected):
+    assert places(num_threads, jobs, 8, gpus) == expected
 
 
-def test_a_report_alone_starts_nothing(ablation):
-    assert_one_line_error(ablation.run("report_only=true"), "holds none of these cells", "report_only")
-    ablation.run()
-    shutil.rmtree(ablation.folder / CELLS[3])
-    assert ablation.run("report_only=true") == 1
-    assert not ablation.starts(CELLS[3])
-
-
-def test_other_settings_are_refused_before_anything_starts(ablation):
-    ablation.run()
-    shutil.rmtree(ablation.folder / CELLS[3])
-    code = ablation.run("training.learning_rate=0.5")
-    assert_one_line_error(code, "training.learning_rate=0.001, not 0.5", "name=")
-    assert not ablation.starts(CELLS[3])
+def test_two_programs_do_not_write_one_ablation(finished):
+    with run_lock(finished.folder):
+        assert_one_line_error(finished.run(), "another process is writing", "name=")
 
 
 @pytest.mark.parametrize(
@@ -193,9 +199,9 @@ def test_other_settings_are_refused_before_anything_starts(ablation):
         ("sigreg", ("'sigreg'", "key=value")),
     ],
 )
-def test_a_mistake_is_one_line_and_starts_nothing(ablation, argument, words):
-    assert_one_line_error(ablation.run(argument), *words)
-    assert not ablation.folder.exists()
+def test_a_mistake_is_one_line_and_starts_nothing(finished, argument, words):
+    assert_one_line_error(finished.run("name=mistake", argument), *words)
+    assert not (finished.folder.parent / "mistake").exists()
 
 
 def test_nothing_swept_is_nothing_to_compare(tmp_path):
