@@ -21,12 +21,12 @@ FLOORS = {
     },
     2: {"lewm.models", "lewm.regularizers", "lewm.planning", "lewm.data"},
     3: {"lewm.training", "lewm.evaluation"},
-    4: {"train", "scripts"},
+    4: {"train", "scripts", "hydra_plugins"},
 }
 INDEPENDENT = FLOORS[2] | FLOORS[3]
 MODULES = sorted(
     str(path.relative_to(ROOT))
-    for pattern in ("envs/**/*.py", "lewm/**/*.py", "scripts/**/*.py", "*.py")
+    for pattern in ("envs/**/*.py", "lewm/**/*.py", "scripts/**/*.py", "hydra_plugins/*.py", "*.py")
     for path in ROOT.glob(pattern)
 )
 
@@ -61,7 +61,9 @@ def imported_modules(path, source):
 
 def imported_units(path, source):
     names = {
-        name for name in imported_modules(path, source) if name.split(".")[0] in ("envs", "lewm", "train", "scripts")
+        name
+        for name in imported_modules(path, source)
+        if name.split(".")[0] in ("envs", "lewm", "train", "scripts", "hydra_plugins")
     }
     return {unit_of(name) for name in names} - {unit_of(module_of(path))}
 

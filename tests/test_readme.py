@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from lewm.command_line import check_overrides
+from lewm.evaluation.ablation_cells import make_cells
+from scripts.ablate import read_arguments
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,6 +36,20 @@ def test_every_program_call_in_the_readme_has_valid_overrides(command: str) -> N
     check_overrides(PROGRAMS[program], overrides_of(words, program))
 
 
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "scripts/ablate.py" in command])
+def test_every_ablation_in_the_readme_is_one(command: str) -> None:
+    words = shlex.split(command)
+    _, own, sweep = read_arguments(words[words.index("scripts/ablate.py") + 1 :])
+    assert len(make_cells(sweep, Path("ablations"))) > 1
+    assert any(word.startswith("name=") for word in own)
+
+
+def test_every_script_of_a_command_exists() -> None:
+    scripts = {word for command in COMMANDS for word in shlex.split(command) if word.endswith(".py")}
+    assert "scripts/demos/gaussianize.py" in scripts
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
+
+
 def test_the_readme_has_the_two_commands_of_the_quick_start() -> None:
     assert "uv run accelerate launch train.py" in COMMANDS
     assert "uv run pytest" in COMMANDS
@@ -57,7 +73,7 @@ def test_every_file_that_the_readme_lists_or_links_exists() -> None:
 
 def test_every_source_file_stands_in_the_readme_tree() -> None:
     tree = next(block for language, block in BLOCKS if language == "text" and "train.py" in block)
-    sources = [*ROOT.glob("lewm/**/*.py"), *ROOT.glob("envs/**/*.py"), *ROOT.glob("scripts/**/*.py")]
+    sources = [path for part in ("lewm", "envs", "scripts", "hydra_plugins") for path in ROOT.glob(f"{part}/**/*.py")]
     absent = [path.name for path in sources if path.name != "__init__.py" and path.name not in tree]
     assert absent == []
 

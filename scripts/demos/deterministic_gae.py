@@ -2,8 +2,8 @@
 
 Six clusters with the tails of Student's t(3), bent into 8 dimensions, are encoded in 4 that are to be N(0, I): encoder
 and flow make the latent, Wristband compares it with N(0, I), the flow's exact inverse and the decoder make the
-reconstruction; nothing is sampled (after M. Parakhin, "Wristband Gaussian Loss", 2026). As far as the latent is N(0, I),
-decoded draws of N(0, I) are new data. All that is reported is of 1024 samples that were not trained on.
+reconstruction; nothing is sampled (after M. Parakhin, "Wristband Gaussian Loss", 2026). As far as the latent is
+N(0, I), decoded draws of N(0, I) are new data. All that is reported is of 1024 samples that were not trained on.
 """
 
 import argparse
