@@ -9,8 +9,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-_CHUNK = {"cpu": 2**16, "cuda": 2**22}
-"""Samples that are worked on at once: few enough for the cache or memory, enough to outweigh the calls of kernels."""
+_CHUNK = {"cpu": 2**15 - 1, "cuda": 2**22}
+"""Samples that are worked on at once: few enough for the cache or memory, enough to outweigh the calls of kernels.
+
+From 2^15 on torch splits an operation over cores. These take 10 us each: where other processes want the cores, their
+ends would be waited for many times longer than that. The matrix products are split at any size.
+"""
 
 
 def characteristic_function(x: Tensor, min_knot: float, spacing: float, num_knots: int) -> Tensor:
@@ -126,7 +130,7 @@ def _exponentials(x: Tensor, grid: Grid) -> Iterator[tuple[slice, Tensor, Tensor
 
     The tensors are overwritten at the next step.
     """
-    width = min(max(_CHUNK.get(x.device.type, 2**16) // x.shape[1], 1), len(x))
+    width = min(max(_CHUNK.get(x.device.type, _CHUNK["cuda"]) // x.shape[1], 1), len(x))
     buffer = x.new_empty(2 * grid.num_coarse + 2 * grid.num_fine + 4, width, x.shape[1])
     buffer[0], buffer[grid.num_coarse], buffer[2 * grid.num_coarse] = 1, 0, 1  # stays, unless min_knot is above 0
     for start in range(0, len(x), width):
