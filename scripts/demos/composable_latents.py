@@ -7,7 +7,9 @@ known in closed form. The same networks, with the same budget, are trained with 
 Isola, 2020) instead: one sphere for the whole latent, whose second block is drawn as a uniform point of that sphere has
 it given z_post, and a sphere of its own for each block.
 
-Post and weather are independent in the data, and likes are a function of both: there is no noise to be learned.
+Post and weather are independent in the data, and likes are a function of both: there is no noise to be learned. In this
+world the spheres do not fail outright, at the best weight of each: over the seeds 0, 1 and 2 their medians and low
+quantiles are as good as those of N(0, I), and what they get wrong is the upper tail, with 2 to 4 times the error at 90%.
 """
 
 import argparse
@@ -256,14 +258,16 @@ def true_quantile(posts: World, level: Tensor | float) -> Tensor:
 
 
 def errors(posts: World, likes: Tensor) -> dict[str, float]:
-    """Root mean square over posts of what (posts, draws) likes get wrong; truth: appeal + reach Exp(1)."""
+    """What (posts, draws) likes get wrong about appeal + reach Exp(1).
+
+    Returns:
+      Root mean squares over posts of the errors of mean, standard deviation (spread) and quantiles, and the mean over
+      posts of the 1-Wasserstein distance.
+    """
     wrong = {
         "mean": likes.mean(1) - (posts.appeal + posts.reach),
         "spread": likes.std(1) - posts.reach,
-        **{
-            f"{level:.0%} quantile": likes.quantile(level, dim=1) - true_quantile(posts, level)[:, 0]
-            for level in LEVELS
-        },
+        **{f"{level:.0%}": likes.quantile(level, dim=1) - true_quantile(posts, level)[:, 0] for level in LEVELS},
     }
     levels = (torch.arange(likes.shape[1]) + 0.5) / likes.shape[1]
     distance = (likes.sort(1).values - true_quantile(posts, levels)).abs().mean(1)
@@ -279,8 +283,8 @@ def table_of(posts: World, found: dict[str, Found]) -> Table:
     for name, values in found.items():
         rows[f"{name}, drawn"] = errors(posts, values.drawn)
         rows[f"{name}, encoded"] = errors(posts, values.encoded)
-    table = Table(title=f"Likes of {NUM_POSTS} posts under any weather: errors, where the true spread is about 1")
-    for header in ("second block", *next(iter(rows.values())), "error on pairs"):
+    table = Table(title=f"Errors of the likes of {NUM_POSTS} posts under any weather; true spread about 1")
+    for header in ("second block", *next(iter(rows.values())), "pairs"):
         table.add_column(header, justify="left" if header == "second block" else "right")
     for name, values in rows.items():
         interface = name.rpartition(", ")[0]
