@@ -1,5 +1,7 @@
 """Small datasets that tests share and do not change."""
 
+import signal
+
 import pytest
 from rich.progress import Progress
 
@@ -8,6 +10,9 @@ from lewm.config import CollectionConfig, EnvConfig, build
 from lewm.data.collection import collect
 from lewm.data.episodes import Episodes, EpisodeWriter
 from tests.fakes import COUNTING_METADATA, counting_episode
+
+# A shell makes what it starts in the background ignore SIGINT, which the tests of Ctrl-C send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 COUNTING_LENGTHS = (12, 3, 20, 7, 15, 1)
 

@@ -193,6 +193,13 @@ def test_one_command_sweeps_over_components(arguments):
         assert recipe.config.model.projector == {"name": name, "hidden_dim": 8}
 
 
+def test_one_command_trains_without_and_with_a_flow(arguments):
+    words, folder = arguments
+    assert run_program(train.main, "-m", *words, "model.flow=null,affine_coupling", "name=job${hydra:job.num}") is None
+    flows = [load_recipe(latest_checkpoint(folder / f"job{job}"))[0].config.model.flow for job in (0, 1)]
+    assert flows == [None, {"name": FLOW}]
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

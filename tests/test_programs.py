@@ -111,7 +111,7 @@ def test_the_quickstart_leaves_a_complete_run_folder(quickstart):
         "results.json",
         "manifest.json",
         "overview.png",
-        *(f"checkpoints/step_0000060/{name}.safetensors" for name in ("model", "optimizer")),
+        *(f"checkpoints/step_0000060/{name}.safetensors" for name in ("model", "optimizer", "regularizer")),
         "checkpoints/step_0000060/checkpoint.json",
     }
     assert fixed <= names

@@ -31,7 +31,7 @@ class MMD(Regularizer):
         """(B, T, D) float32 -> (): of each time step over the samples of all ranks, averaged."""
         z = gather_over_ranks(z).transpose(0, 1)  # (T, N, D)
         try:
-            wanted = self.prior.sample(z.shape[0] * z.shape[1], z.shape[2], generator).to(z.device)
+            wanted = self.prior.sample(z.shape[0] * z.shape[1], z.shape[2], generator).to(z)
         except ValueError as error:
             raise InputError(f"regularizer mmd: {error}") from None
         wanted = wanted.unflatten(0, z.shape[:2])

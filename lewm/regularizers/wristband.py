@@ -117,12 +117,13 @@ class Wristband(Regularizer):
 
     def z_score(self, x: Tensor, calibration: Calibration) -> Tensor:
         """(N, d) samples -> (): null standard deviations away from N(0, I)."""
-        total = x.new_zeros(())
+        total, expected = x.new_zeros(()), 0.0
         terms = zip(self.weights, self.components(x), calibration.mean, calibration.std, strict=True)
         for weight, value, mean, std in terms:
             if weight and std:  # a term that does not exist here, such as the radial one at d = 1, has no spread
-                total = total + weight * (value - mean) / std
-        return total / calibration.total_std
+                scale = weight / (std * calibration.total_std)
+                total, expected = torch.add(total, value, alpha=scale), expected + scale * mean
+        return total - expected
 
     def calibration(self, num_samples: int, dim: int, device: torch.device) -> Calibration:
         """What N(0, I) gives at (N, d), drawn at the first call, on every rank at once."""

@@ -52,13 +52,15 @@ class _RadialProbability(torch.autograd.Function):
     def forward(ctx: Any, s: Tensor, d: int) -> tuple[Tensor, Tensor]:
         a, half = torch.full_like(s, d / 2, dtype=torch.float64), s.double().clamp(min=1e-30) / 2
         lower, upper = torch.special.gammainc(a, half), torch.special.gammaincc(a, half)
-        central = torch.where(lower < 0.5, torch.special.ndtri(lower), -torch.special.ndtri(upper))
-        tail, tail_slope = _r_star(half, d / 2)
-        in_tail = ~(tail.abs() < _TAIL)
-        w = torch.where(in_tail, tail, central)
-        log_density = (d / 2 - 1) * half.log() - half - math.lgamma(d / 2) - math.log(2)
-        slope = torch.where(in_tail, tail_slope, (log_density + w.square() / 2 + math.log(2 * math.pi) / 2).exp())
-        ctx.save_for_backward(log_density.exp(), torch.where(s > 0, slope, 0.0))
+        w = torch.where(lower < 0.5, torch.special.ndtri(lower), -torch.special.ndtri(upper))
+        log_density = (d / 2 - 1) * half.log() - half - (math.lgamma(d / 2) + math.log(2))
+        slope = (log_density + w.square() / 2 + math.log(2 * math.pi) / 2).exp()
+        in_tail = ~(w.abs() < _TAIL)
+        if in_tail.any():
+            tail, tail_slope = _r_star(half, d / 2)
+            w, slope = torch.where(in_tail, tail, w), torch.where(in_tail & (s > 0), tail_slope, slope)
+            slope = torch.where(s > 0, slope, 0.0)
+        ctx.save_for_backward(log_density.exp(), slope)
         return lower.to(s.dtype), w.to(s.dtype)
 
     @staticmethod
@@ -110,45 +112,51 @@ def pairwise_repulsion(u: Tensor, t: Tensor, metric: str, reduction: str) -> Ten
 class _KernelSums(torch.autograd.Function):
     """u (N, d), t (N,) -> (N,) sums over j of k(u_i, u_j) (g(t_i - t_j) + g(t_i + t_j) + g(t_i + t_j - 2)).
 
-    With g(x) = exp(-beta x^2), a = exp(-beta t^2) and b = exp(4 beta t - 2 beta) the three Gaussians are
-    a_i a_j (p + q + q b_i b_j) with p = exp(2 beta t_i t_j) and q = 1 / p: one exponential. The backward pass makes the
-    kernel again, so that nothing of size N^2 is ever kept.
+    With g(x) = exp(-beta x^2), s = t - 1/2, a = exp(-beta s^2), b = exp(-beta (1/2 + 2 s)), c = exp(-beta (1/2 - 2 s))
+    the three Gaussians are a_i a_j (p + q (b_i b_j + c_i c_j)) with p = exp(2 beta s_i s_j) and q = 1 / p: one
+    exponential. For many points the backward pass makes the kernel again, so that nothing of size N^2 is kept.
     """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, t: Tensor, metric: str) -> Tensor:
-        ctx.save_for_backward(u, t)
+        s = t - 0.5
+        ctx.save_for_backward(u, s)
         ctx.metric = metric
-        b = _mirror(t)
+        b, c = _mirrors(s)
         out = torch.empty_like(t)
         for rows in _row_chunks(len(u)):
-            p, q, _ = _kernel_parts(u, t, rows, metric)
-            out[rows] = p.sum(1) + q.sum(1) + b[rows] * (q @ b)
+            parts = p, q, _ = _kernel_parts(u, s, rows, metric)
+            q_b, q_c = (q @ torch.stack([b, c], 1)).unbind(1)
+            out[rows] = p.sum(1) + b[rows] * q_b + c[rows] * q_c
+        ctx.parts = parts if rows == slice(0, len(u)) else None
         return out
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
         (grad,) = grad_outputs
-        u, t = ctx.saved_tensors
-        b, one = _mirror(t), torch.ones_like(t)
-        grad_u, grad_t = torch.empty_like(u), torch.empty_like(t)
+        u, s = ctx.saved_tensors
+        b, c = _mirrors(s)
+        for_p = torch.stack([torch.ones_like(s), s], 1)
+        for_q = torch.stack([b, b * (s + 1), c, c * (s - 1)], 1)
+        grad_u, grad_s = torch.empty_like(u), torch.empty_like(s)
         for rows in _row_chunks(len(u)):
-            p, q, slope = _kernel_parts(u, t, rows, ctx.metric)
+            p, q, slope = ctx.parts or _kernel_parts(u, s, rows, ctx.metric)
             pair_grad = grad[rows, None] + grad  # the kernel is symmetric: each pair is in two sums
-            p, q = p.mul_(pair_grad), q.mul_(pair_grad)
-            p_one, p_t = (p @ torch.stack([one, t], 1)).unbind(1)
-            q_one, q_t, q_b, q_bt = (q @ torch.stack([one, t, b, b * t], 1)).unbind(1)
-            own = t[rows] * (p_one + q_one + b[rows] * q_b)
-            grad_t[rows] = -2 * BETA * (own + q_t + b[rows] * (q_bt - 2 * q_b) - p_t)
-            weights = p.add_(q).addcmul_(q, b[rows, None] * b)
+            p, q = p * pair_grad, q * pair_grad
+            own, b_own, c_own = s[rows], b[rows], c[rows]
+            p_one, p_s = (p @ for_p).unbind(1)
+            q_b, q_b_to, q_c, q_c_to = (q @ for_q).unbind(1)
+            # Differences s_i - s_j, s_i + s_j + 1 and s_i + s_j - 1, weighted.
+            grad_s[rows] = own * p_one - p_s + b_own * (own * q_b + q_b_to) + c_own * (own * q_c + q_c_to)
+            weights = p.add_(q * (b_own[:, None] * b).addcmul_(c_own[:, None], c))
             grad_u[rows] = (weights if slope is None else weights * slope) @ u
         if slope is None:
             grad_u *= _chordal_slope()
-        return grad_u, grad_t, None
+        return grad_u, -2 * BETA * grad_s, None
 
 
-def _mirror(t: Tensor) -> Tensor:
-    return (4 * BETA * t - 2 * BETA).exp()
+def _mirrors(s: Tensor) -> tuple[Tensor, Tensor]:
+    return (-BETA * (0.5 + 2 * s)).exp(), (-BETA * (0.5 - 2 * s)).exp()
 
 
 def _row_chunks(num_points: int) -> list[slice]:
@@ -156,11 +164,11 @@ def _row_chunks(num_points: int) -> list[slice]:
     return [slice(start, min(start + height, num_points)) for start in range(0, num_points, height)]
 
 
-def _kernel_parts(u: Tensor, t: Tensor, rows: slice, metric: str) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(rows, N) kernel to the point itself and to its image at 0, and the slope of log k in the cosine."""
+def _kernel_parts(u: Tensor, s: Tensor, rows: slice, metric: str) -> tuple[Tensor, Tensor, Tensor | None]:
+    """(rows, N) kernels a_i a_j k p and a_i a_j k q, and the slope of log k in the cosine."""
     kernel, slope = _sphere_kernel(u[rows] @ u.T, metric)
-    near = torch.outer(2 * BETA * t[rows], t).exp_()
-    a = (-BETA * t.square()).exp()
+    near = torch.outer(2 * BETA * s[rows], s).exp_()
+    a = (-BETA * s.square()).exp()
     kernel = kernel.mul_(a).mul_(a[rows, None])
     return kernel * near, kernel.div_(near), slope
 

@@ -32,7 +32,7 @@ def autoencoder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, open(folder / "printed", "w") as printed:
         patch.setattr("sys.stdout", printed)
         patch.setattr(deterministic_gae, "NUM_HELD_OUT", 256)
-        assert run(deterministic_gae.main, "--steps", 40, "--seed", 1, "--out", folder / "new") is None
+        assert run(deterministic_gae.main, "--steps", 25, "--seed", 1, "--out", folder / "new") is None
     return (folder / "printed").read_text(), folder / "new"
 
 
