@@ -1,5 +1,7 @@
 """How far the mean and covariance of samples are from 0 and I, per dimension, in six ways: (N, d) -> ()."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -64,8 +66,13 @@ def _full_spectrum(x: Tensor) -> Tensor:
 
 def _eigenvalues(matrix: Tensor) -> Tensor:
     """Without the jitter LAPACK returns NaN for float32 matrices whose squares underflow."""
-    jitter = 1e-12 * torch.eye(len(matrix), device=matrix.device, dtype=matrix.dtype)
-    return _floored(torch.linalg.eigvalsh(matrix + jitter))
+    return _floored(torch.linalg.eigvalsh(matrix + _jitter(len(matrix), matrix.dtype, matrix.device)))
+
+
+@lru_cache(maxsize=16)
+def _jitter(dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return 1e-12 * torch.eye(dim, device=device, dtype=dtype)
 
 
 def _spectrum(x: Tensor) -> tuple[Tensor, int]:

@@ -5,11 +5,13 @@ N(0, I), u is uniform on the sphere and t uniform on [0, 1], independently: a wr
 """
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from scipy.special import hyp0f1
 from torch import Tensor
+from torch.nn import functional as F
 
 BETA = 8.0
 """Inverse width of the kernels."""
@@ -83,10 +85,17 @@ def _r_star(half: Tensor, a: float) -> tuple[Tensor, Tensor]:
 
 def radial_loss(t: Tensor, w: Tensor) -> Tensor:
     """Squared distance of sorted radii from their quantiles, as probabilities and as deviates: (N,), (N,) -> ()."""
-    quantiles = (torch.arange(len(t), device=t.device, dtype=t.dtype) + 0.5) / len(t)
+    probabilities, deviates = _quantiles(len(t), t.dtype, t.device)
     w, order = w.sort()
-    uniform = 12 * (t[order] - quantiles).square().mean()
-    return (uniform + (w - torch.special.ndtri(quantiles)).square().mean()) / 2
+    return 6 * F.mse_loss(t.gather(0, order), probabilities) + F.mse_loss(w, deviates) / 2
+
+
+@lru_cache(maxsize=16)
+def _quantiles(num_points: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where N sorted uniform and normal numbers are expected."""
+    with torch.inference_mode(False):
+        probabilities = (torch.arange(num_points, device=device, dtype=dtype) + 0.5) / num_points
+        return probabilities, torch.special.ndtri(probabilities)
 
 
 def pairwise_repulsion(u: Tensor, t: Tensor, metric: str, reduction: str) -> Tensor:
