@@ -1,6 +1,7 @@
 """How far the mean and covariance of samples are from 0 and I, per dimension, in six ways: (N, d) -> ()."""
 
 from functools import lru_cache
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -8,8 +9,37 @@ from torch import Tensor
 
 def squared_wasserstein(x: Tensor) -> Tensor:
     """W2^2 between the fitted Gaussian and N(0, I): |mu|^2 + sum (sqrt(lambda) - 1)^2, over d."""
-    spectrum, num_missing = _spectrum(x)
-    return (x.mean(0).square().sum() + (spectrum.sqrt() - 1).square().sum() + num_missing) / x.shape[1]
+    return cast(Tensor, _SquaredWasserstein.apply(x))
+
+
+class _SquaredWasserstein(torch.autograd.Function):
+    """Its gradient comes from the eigenvectors that the forward pass has found anyway.
+
+    With fewer samples than dimensions the N eigenvalues of the Gram matrix stand for those of the covariance; each
+    missing one counts 1.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        (num_samples, dim), mean = x.shape, x.mean(0)
+        centred = x - mean
+        matrix = centred.T @ centred if num_samples >= dim else centred @ centred.T
+        matrix = (matrix / (num_samples - 1)).add_(_jitter(len(matrix), x.dtype, x.device))
+        spectrum, axes = torch.linalg.eigh(matrix)
+        std = _floored(spectrum).sqrt()
+        ctx.save_for_backward(mean, centred, axes, torch.where(spectrum > _floor(spectrum), 1 - 1 / std, 0.0))
+        missing = max(dim - num_samples, 0)
+        return (mean.square().sum() + (std - 1).square().sum() + missing) / dim
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        mean, centred, axes, slopes = ctx.saved_tensors
+        num_samples, dim = centred.shape
+        slope = (axes * slopes) @ axes.T
+        grad = centred @ slope if num_samples >= dim else slope @ centred
+        if num_samples < dim:
+            grad -= grad.mean(0)
+        return (grad / (num_samples - 1) + mean / num_samples) * (2 * grad_outputs[0] / dim)
 
 
 def squared_mean(x: Tensor) -> Tensor:
@@ -61,26 +91,15 @@ def _covariance(x: Tensor) -> Tensor:
 
 def _full_spectrum(x: Tensor) -> Tensor:
     """All d eigenvalues of the covariance."""
-    return _eigenvalues(_covariance(x))
-
-
-def _eigenvalues(matrix: Tensor) -> Tensor:
-    """Without the jitter LAPACK returns NaN for float32 matrices whose squares underflow."""
+    matrix = _covariance(x)
     return _floored(torch.linalg.eigvalsh(matrix + _jitter(len(matrix), matrix.dtype, matrix.device)))
 
 
 @lru_cache(maxsize=16)
 def _jitter(dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Added to a matrix: without it LAPACK returns NaN for float32 matrices whose squares underflow."""
     with torch.inference_mode(False):
         return 1e-12 * torch.eye(dim, device=device, dtype=dtype)
-
-
-def _spectrum(x: Tensor) -> tuple[Tensor, int]:
-    """The min(N, d) eigenvalues of the covariance that may differ from 0, and how many are missing to d."""
-    if len(x) >= x.shape[1]:
-        return _full_spectrum(x), 0
-    centred = x - x.mean(0)
-    return _eigenvalues(centred @ centred.T / (len(x) - 1)), x.shape[1] - len(x)
 
 
 def _floor(values: Tensor) -> Tensor:

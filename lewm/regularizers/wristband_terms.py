@@ -36,23 +36,25 @@ class Points(NamedTuple):
 
 def on_the_wristband(x: Tensor) -> Points:
     """(N, d) samples -> their directions and radii."""
-    norm = x.norm(dim=1, keepdim=True)
-    u = torch.where(norm > 1e-6, x / norm.clamp(min=1e-6), 0.0)
-    t, w = _RadialProbability.apply(x.square().sum(1), x.shape[1])
-    return Points(u, t, w)
+    return Points(*_OnTheWristband.apply(x))
 
 
-class _RadialProbability(torch.autograd.Function):
-    """s (N,) = |x|^2 -> t = P(d/2, s/2) and w = Phi^-1(t), each with its own gradient.
+class _OnTheWristband(torch.autograd.Function):
+    """x (N, d) -> u = x / |x|, t = P(d/2, |x|^2 / 2) and w = Phi^-1(t), each with its own gradient.
 
-    Computed in float64 from both tails, P and 1 - P, so that w keeps telling radii apart where t has long been 0 or 1
-    in float32; beyond 30 standard deviations, where float64 ends too, by Barndorff-Nielsen's r*, whose error is below
-    1e-3 there. The gradient of w is the ratio of two densities, formed of their logarithms.
+    The radii are computed in float64 from both tails, P and 1 - P, so that w keeps telling them apart where t has long
+    been 0 or 1 in float32; beyond 30 standard deviations, where float64 ends too, by Barndorff-Nielsen's r*, whose
+    error is below 1e-3 there. The gradient of w is the ratio of two densities, formed of their logarithms.
     """
 
     @staticmethod
-    def forward(ctx: Any, s: Tensor, d: int) -> tuple[Tensor, Tensor]:
-        a, half = torch.full_like(s, d / 2, dtype=torch.float64), s.double().clamp(min=1e-30) / 2
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        d = x.shape[1]
+        s = x.square().sum(1)
+        inverse_norm = torch.where(s > 1e-12, s.rsqrt(), 0.0)[:, None]
+        u = x * inverse_norm
+        half = s.double().clamp(min=1e-30) / 2
+        a = torch.full_like(half, d / 2)
         lower, upper = torch.special.gammainc(a, half), torch.special.gammaincc(a, half)
         w = torch.where(lower < 0.5, torch.special.ndtri(lower), -torch.special.ndtri(upper))
         log_density = (d / 2 - 1) * half.log() - half - (math.lgamma(d / 2) + math.log(2))
@@ -62,14 +64,16 @@ class _RadialProbability(torch.autograd.Function):
             tail, tail_slope = _r_star(half, d / 2)
             w, slope = torch.where(in_tail, tail, w), torch.where(in_tail & (s > 0), tail_slope, slope)
             slope = torch.where(s > 0, slope, 0.0)
-        ctx.save_for_backward(log_density.exp(), slope)
-        return lower.to(s.dtype), w.to(s.dtype)
+        ctx.save_for_backward(x, u, inverse_norm, log_density.exp(), slope)
+        return u, lower.to(s.dtype), w.to(s.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        density, slope = ctx.saved_tensors
-        grad_t, grad_w = grad_outputs
-        return (grad_t.double() * density + grad_w.double() * slope).to(grad_t.dtype), None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        x, u, inverse_norm, density, slope = ctx.saved_tensors
+        grad_u, grad_t, grad_w = grad_outputs
+        grad_s = (grad_t * density).addcmul_(grad_w, slope).to(x.dtype)[:, None]
+        tangential = torch.addcmul(grad_u, u, (u * grad_u).sum(1, keepdim=True), value=-1)
+        return (tangential * inverse_norm).addcmul_(x, grad_s, value=2)
 
 
 def _r_star(half: Tensor, a: float) -> tuple[Tensor, Tensor]:
