@@ -9,12 +9,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-_CHUNK = {"cpu": 2**15 - 1, "cuda": 2**22}
-"""Samples that are worked on at once: few enough for the cache or memory, enough to outweigh the calls of kernels.
-
-From 2^15 on torch splits an operation over cores. These take 10 us each: where other processes want the cores, their
-ends would be waited for many times longer than that. The matrix products are split at any size.
-"""
+_CHUNK = {"cpu": 2**16, "cuda": 2**22}
+"""Samples that are worked on at once: few enough for the cache or memory, enough to outweigh the calls of kernels."""
 
 
 def characteristic_function(x: Tensor, min_knot: float, spacing: float, num_knots: int) -> Tensor:
