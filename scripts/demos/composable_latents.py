@@ -15,11 +15,10 @@ quantiles are as good as those of N(0, I), and what they get wrong is the upper 
 import argparse
 import math
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 import matplotlib
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -27,14 +26,14 @@ from torch import Tensor, nn
 
 from lewm.errors import InputError, one_line_errors
 from lewm.models import AutoCompressingNetwork
-from lewm.regularizers import Wristband
 from lewm.tracking import progress_bar
+from scripts.demos.latent_interfaces import BLOCK_DIM, INTERFACES, Interface, pairs
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-SOURCE_DIM, INPUT_DIM, BLOCK_DIM = 3, 4, 3
+SOURCE_DIM, INPUT_DIM = 3, 4
 NUM_TRAINING, BATCH_SIZE, NUM_POSTS, NUM_DRAWS = 16_384, 256, 64, 4096
 LEVELS = (0.1, 0.5, 0.9)
 BLUE, ORANGE, GREEN, GRAY = "#2f6f8f", "#d1743c", "#5b8c5a", "#8a9099"
@@ -63,81 +62,6 @@ class World(NamedTuple):
         return World(*(tensor[index] for tensor in tuple(self)))
 
 
-class Interface(Protocol):
-    """What latents are to be, and how a block of them is drawn.
-
-    Attributes:
-      weight: of the loss beside the squared error of the likes: each interface has that of a grid by factors of 3 which
-        leaves drawn blocks nearest to the truth.
-    """
-
-    weight: float
-
-    def join(self, post: Tensor, weather: Tensor) -> Tensor:
-        """Encodings (..., BLOCK_DIM) of both -> (..., 2 BLOCK_DIM) latents."""
-
-    def loss(self, z: Tensor) -> Tensor:
-        """(N, 2 BLOCK_DIM) -> ()."""
-
-    def replace(self, z: Tensor, noise: Tensor) -> Tensor:
-        """(N, 2 BLOCK_DIM) latents, (M, BLOCK_DIM) of N(0, I) -> (N, M, 2 BLOCK_DIM), with a drawn second block."""
-
-
-class Gaussian:
-    """[z_post, z_weather] ~ N(0, I)."""
-
-    weight = 0.03
-
-    def __init__(self) -> None:
-        self.wristband = Wristband()
-
-    def join(self, post: Tensor, weather: Tensor) -> Tensor:
-        return torch.cat([post, weather], -1)
-
-    def loss(self, z: Tensor) -> Tensor:
-        return cast(Tensor, self.wristband(z[:, None], generator=torch.Generator()))
-
-    def replace(self, z: Tensor, noise: Tensor) -> Tensor:
-        return _pairs(z[:, :BLOCK_DIM], noise)
-
-
-class OneSphere:
-    """[z_post, z_weather] uniform on the sphere: given z_post, the other block has a known length and any direction."""
-
-    weight = 0.3
-
-    def join(self, post: Tensor, weather: Tensor) -> Tensor:
-        return F.normalize(torch.cat([post, weather], -1), dim=-1)
-
-    def loss(self, z: Tensor) -> Tensor:
-        return uniformity(z)
-
-    def replace(self, z: Tensor, noise: Tensor) -> Tensor:
-        post = z[:, :BLOCK_DIM]
-        length = (1 - post.square().sum(1)).clamp(min=0).sqrt()
-        return torch.cat([_pairs(post, noise)[..., :BLOCK_DIM], length[:, None, None] * F.normalize(noise, dim=1)], -1)
-
-
-class TwoSpheres:
-    """z_post and z_weather uniform, each on a sphere of its own."""
-
-    weight = 1.0
-
-    def join(self, post: Tensor, weather: Tensor) -> Tensor:
-        return torch.cat([F.normalize(post, dim=-1), F.normalize(weather, dim=-1)], -1)
-
-    def loss(self, z: Tensor) -> Tensor:
-        return uniformity(z[:, :BLOCK_DIM]) + uniformity(z[:, BLOCK_DIM:])
-
-    def replace(self, z: Tensor, noise: Tensor) -> Tensor:
-        return _pairs(z[:, :BLOCK_DIM], F.normalize(noise, dim=1))
-
-
-INTERFACES: dict[str, type[Interface]] = {
-    "N(0, I)": Gaussian,
-    "one sphere": OneSphere,
-    "two spheres": TwoSpheres,
-}
 COLORS = dict(zip(INTERFACES, (BLUE, ORANGE, GREEN), strict=True))
 
 
@@ -210,17 +134,6 @@ def _mix(sources: Tensor, seed: int) -> Tensor:
     return (x - x.mean(0)) / x.std(0)
 
 
-def uniformity(u: Tensor) -> Tensor:
-    """(N, d) unit vectors -> (): log of the mean of exp(-2 |u - v|^2) over pairs (Wang and Isola, 2020, section 4)."""
-    return (-2 * F.pdist(u).square()).exp().mean().log()
-
-
-def _pairs(first: Tensor, second: Tensor) -> Tensor:
-    """(N, d), (M, d) -> (N, M, 2d): each with each."""
-    shape = (len(first), len(second), -1)
-    return torch.cat([first[:, None].expand(shape), second.expand(shape)], -1)
-
-
 def train(model: Model, world: World, num_steps: int, seed: int, progress: Progress, name: str) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=num_steps + 1, pct_start=0.1)
@@ -244,7 +157,7 @@ def measure(model: Model, world: World, seed: int) -> Found:
     post, weather = model.post(world.post), model.weather(world.weather)
     z = model.interface.join(post, weather)
     noise = torch.randn(NUM_DRAWS, BLOCK_DIM, generator=torch.Generator().manual_seed(seed))
-    each = _pairs(post[:NUM_POSTS], weather)
+    each = pairs(post[:NUM_POSTS], weather)
     return Found(
         drawn=model.predict(model.interface.replace(z[:NUM_POSTS], noise)),
         encoded=model.predict(model.interface.join(each[..., :BLOCK_DIM], each[..., BLOCK_DIM:])),
@@ -288,8 +201,8 @@ def table_of(posts: World, found: dict[str, Found]) -> Table:
         table.add_column(header, justify="left" if header == "second block" else "right")
     for name, values in rows.items():
         interface = name.rpartition(", ")[0]
-        pairs = f"{found[interface].prediction_error:.3f}" if interface in found else ""
-        table.add_row(name, *(f"{value:.3f}" for value in values.values()), pairs)
+        prediction_error = f"{found[interface].prediction_error:.3f}" if interface in found else ""
+        table.add_row(name, *(f"{value:.3f}" for value in values.values()), prediction_error)
     return table
 
 

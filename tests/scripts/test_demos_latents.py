@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from scripts.demos import composable_latents, deterministic_gae
+from scripts.demos import composable_latents, deterministic_gae, latent_interfaces
 from tests.programs import assert_one_line_error
 
 
@@ -89,9 +89,9 @@ def test_post_and_weather_are_independent(world):
     assert correlations[post][:, weather].abs().max() < 0.04
 
 
-@pytest.mark.parametrize("name", composable_latents.INTERFACES)
+@pytest.mark.parametrize("name", latent_interfaces.INTERFACES)
 def test_drawn_blocks_keep_the_other_block_and_the_norms_of_the_interface(name):
-    interface, generator = composable_latents.INTERFACES[name](), torch.Generator().manual_seed(0)
+    interface, generator = latent_interfaces.INTERFACES[name](), torch.Generator().manual_seed(0)
     z = interface.join(torch.randn(5, 3, generator=generator), torch.randn(5, 3, generator=generator))
     drawn = interface.replace(z, torch.randn(7, 3, generator=generator))
     assert drawn.shape == (5, 7, 6)
@@ -103,9 +103,9 @@ def test_drawn_blocks_keep_the_other_block_and_the_norms_of_the_interface(name):
 def test_uniform_points_have_a_lower_uniformity_loss_than_a_cap():
     u = torch.nn.functional.normalize(torch.randn(500, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     cap = torch.nn.functional.normalize(u + torch.tensor([1.0, 0, 0]), dim=1)
-    assert composable_latents.uniformity(u) < composable_latents.uniformity(cap) - 0.2
+    assert latent_interfaces.uniformity(u) < latent_interfaces.uniformity(cap) - 0.2
     # Uniform on S^2: |u - v|^2 is uniform on [0, 4], and the mean of exp(-2 s) over it (1 - exp(-8)) / 8.
-    assert composable_latents.uniformity(u).item() == pytest.approx(math.log((1 - math.exp(-8)) / 8), abs=0.02)
+    assert latent_interfaces.uniformity(u).item() == pytest.approx(math.log((1 - math.exp(-8)) / 8), abs=0.02)
 
 
 def test_drawn_gaussian_blocks_come_closer_to_the_truth_with_training(world, monkeypatch):
@@ -113,7 +113,7 @@ def test_drawn_gaussian_blocks_come_closer_to_the_truth_with_training(world, mon
     posts, errors = world[-composable_latents.NUM_DRAWS :], []
     for num_steps in (1, 60):
         torch.manual_seed(0)
-        model = composable_latents.Model(composable_latents.Gaussian())
+        model = composable_latents.Model(latent_interfaces.Gaussian())
         with composable_latents.progress_bar(composable_latents.Console(quiet=True)) as progress:
             composable_latents.train(model, world[:10_000], num_steps, 0, progress, "")
         likes = composable_latents.measure(model, posts, seed=0).drawn
