@@ -86,7 +86,7 @@ class _CharacteristicFunction(torch.autograd.Function):
 def _forward(x: Tensor, grid: Grid) -> Tensor:
     products = x.new_empty(len(x), 2 * grid.num_coarse, 1 + 2 * grid.num_fine)
     for rows, coarse, fine in _exponentials(x, grid):
-        torch.bmm(coarse.transpose(0, 1), fine.permute(1, 2, 0), out=products[rows])
+        torch.bmm(coarse, fine.transpose(1, 2), out=products[rows])
     means = (products.flatten(1) / x.shape[1]) @ _mixing(grid).to(x)
     return means.T.unflatten(0, (2, grid.num_knots))
 
@@ -98,9 +98,9 @@ def _backward(x: Tensor, grid: Grid, grad_output: Tensor) -> Tensor:
     factors = factors.unflatten(1, (2 * grid.num_coarse, 1 + 2 * grid.num_fine))
     grad = torch.zeros_like(x)
     for rows, coarse, fine in _exponentials(x, grid):
-        for_coarse = torch.bmm(factors[rows], fine.transpose(0, 1))
+        for_coarse = torch.bmm(factors[rows], fine)
         for index in range(2 * grid.num_coarse):
-            grad[rows].addcmul_(for_coarse[:, index], coarse[index])
+            grad[rows].addcmul_(for_coarse[:, index], coarse[:, index])
     return grad
 
 
@@ -122,44 +122,46 @@ def _mixing(grid: Grid) -> Tensor:
 
 
 def _exponentials(x: Tensor, grid: Grid) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """For some rows of x at a time, cos and sin at the coarse knots (2 P, m, N), 1, cos and sin at the fine ones.
+    """For some rows of x at a time, cos and sin at the coarse knots (m, 2 P, N), 1, cos and sin at the fine ones.
 
-    The tensors are overwritten at the next step.
+    The tensors are overwritten at the next step. A row's lie side by side, so that every operation gives a thread the
+    rows that are in its core's cache.
     """
     width = min(max(_CHUNK.get(x.device.type, _CHUNK["cuda"]) // x.shape[1], 1), len(x))
-    buffer = x.new_empty(2 * grid.num_coarse + 2 * grid.num_fine + 4, width, x.shape[1])
-    buffer[0], buffer[grid.num_coarse], buffer[2 * grid.num_coarse] = 1, 0, 1  # stays, unless min_knot is above 0
+    buffer = x.new_empty(width, 2 * grid.num_coarse + 2 * grid.num_fine + 4, x.shape[1])
+    buffer[:, 0], buffer[:, grid.num_coarse], buffer[:, 2 * grid.num_coarse] = 1, 0, 1  # stays, unless min_knot is above 0
     for start in range(0, len(x), width):
         rows = slice(start, start + width)
         samples = x[rows]
-        coarse, fine, rest = buffer[:, : len(samples)].split((2 * grid.num_coarse, 1 + 2 * grid.num_fine, 3))
-        coarse_pairs, fine_pairs = coarse.unflatten(0, (2, -1)), fine[1:].unflatten(0, (2, -1))
-        _exponential(samples, grid.spacing, fine_pairs[:, 0], rest[0])
+        coarse, fine, rest = buffer[: len(samples)].split((2 * grid.num_coarse, 1 + 2 * grid.num_fine, 3), dim=1)
+        coarse_pairs = [coarse[:, k :: grid.num_coarse] for k in range(grid.num_coarse)]
+        fine_pairs = [fine[:, 1 + k :: grid.num_fine] for k in range(grid.num_fine)]
+        _exponential(samples, grid.spacing, fine_pairs[0], rest[:, 0])
         for k in range(1, grid.num_fine):
-            _rotate(fine_pairs[:, k - 1], fine_pairs[:, 0], fine_pairs[:, k])
+            _rotate(fine_pairs[k - 1], fine_pairs[0], fine_pairs[k])
         if not grid.around_zero:
-            _exponential(samples, grid.first + grid.num_fine * grid.spacing, coarse_pairs[:, 0], rest[0])
+            _exponential(samples, grid.first + grid.num_fine * grid.spacing, coarse_pairs[0], rest[:, 0])
         if grid.num_coarse > 1:
             # 2 J + 1 spacings
-            double, step = coarse_pairs[:, -1], rest[1:]
-            _rotate(fine_pairs[:, -1], fine_pairs[:, -1], double)
-            _rotate(double, fine_pairs[:, 0], step)
+            double, step = coarse_pairs[-1], rest[:, 1:]
+            _rotate(fine_pairs[-1], fine_pairs[-1], double)
+            _rotate(double, fine_pairs[0], step)
             for k in range(1, grid.num_coarse):
-                _rotate(coarse_pairs[:, k - 1], step, coarse_pairs[:, k])
+                _rotate(coarse_pairs[k - 1], step, coarse_pairs[k])
         yield rows, coarse, fine
 
 
 def _exponential(x: Tensor, knot: float, out: Tensor, angle: Tensor) -> None:
     torch.mul(x, knot, out=angle)
-    torch.cos(angle, out=out[0])
-    torch.sin(angle, out=out[1])
+    torch.cos(angle, out=out[:, 0])
+    torch.sin(angle, out=out[:, 1])
 
 
 def _rotate(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """out = a b, each (2, ...) the cosine and the sine of an angle."""
-    torch.mul(a, b[0], out=out)
-    out[0].addcmul_(a[1], b[1], value=-1)
-    out[1].addcmul_(a[0], b[1])
+    """out = a b, each (m, 2, N): the cosine and the sine of an angle."""
+    torch.mul(a, b[:, :1], out=out)
+    out[:, 0].addcmul_(a[:, 1], b[:, 1], value=-1)
+    out[:, 1].addcmul_(a[:, 0], b[:, 1])
 
 
 def _kernels_for(x: Tensor) -> ModuleType | None:
