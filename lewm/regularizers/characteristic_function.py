@@ -129,7 +129,11 @@ def _exponentials(x: Tensor, grid: Grid) -> Iterator[tuple[slice, Tensor, Tensor
     """
     width = min(max(_CHUNK.get(x.device.type, _CHUNK["cuda"]) // x.shape[1], 1), len(x))
     buffer = x.new_empty(width, 2 * grid.num_coarse + 2 * grid.num_fine + 4, x.shape[1])
-    buffer[:, 0], buffer[:, grid.num_coarse], buffer[:, 2 * grid.num_coarse] = 1, 0, 1  # stays, unless min_knot is above 0
+    buffer[:, 0], buffer[:, grid.num_coarse], buffer[:, 2 * grid.num_coarse] = (
+        1,
+        0,
+        1,
+    )  # stays, unless min_knot is above 0
     for start in range(0, len(x), width):
         rows = slice(start, start + width)
         samples = x[rows]

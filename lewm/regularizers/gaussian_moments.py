@@ -23,23 +23,27 @@ class _SquaredWasserstein(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         (num_samples, dim), mean = x.shape, x.mean(0)
         centred = x - mean
-        matrix = centred.T @ centred if num_samples >= dim else centred @ centred.T
-        matrix = (matrix / (num_samples - 1)).add_(_jitter(len(matrix), x.dtype, x.device))
+        left = centred.T if num_samples >= dim else centred
+        matrix = torch.addmm(_jitter(len(left), x.dtype, x.device), left, left.T, alpha=1 / (num_samples - 1))
         spectrum, axes = torch.linalg.eigh(matrix)
-        std = _floored(spectrum).sqrt()
-        ctx.save_for_backward(mean, centred, axes, torch.where(spectrum > _floor(spectrum), 1 - 1 / std, 0.0))
+        floor = _floor(spectrum)
+        std = torch.maximum(spectrum, floor).sqrt()
+        too_wide = std - 1
+        ctx.save_for_backward(mean, centred, axes, (too_wide / std).where(spectrum > floor, 0.0))
         missing = max(dim - num_samples, 0)
-        return (mean.square().sum() + (std - 1).square().sum() + missing) / dim
+        return (mean @ mean + too_wide @ too_wide + missing) / dim
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
         mean, centred, axes, slopes = ctx.saved_tensors
         num_samples, dim = centred.shape
-        slope = (axes * slopes) @ axes.T
-        grad = centred @ slope if num_samples >= dim else slope @ centred
-        if num_samples < dim:
-            grad -= grad.mean(0)
-        return (grad / (num_samples - 1) + mean / num_samples) * (2 * grad_outputs[0] / dim)
+        scale = 2 * grad_outputs[0] / dim
+        slope = (axes * (slopes * (scale / (num_samples - 1)))) @ axes.T
+        mean = mean * (scale / num_samples)
+        if num_samples >= dim:
+            return torch.addmm(mean, centred, slope)
+        grad = torch.addmm(mean, slope, centred)
+        return grad.sub_(grad.mean(0) - mean)
 
 
 def squared_mean(x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Wristband: directions uniform on the sphere, radii as those of N(0, I), as a z-score (Parakhin, 2026)."""
 
+from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
@@ -117,13 +118,8 @@ class Wristband(Regularizer):
 
     def z_score(self, x: Tensor, calibration: Calibration) -> Tensor:
         """(N, d) samples -> (): null standard deviations away from N(0, I)."""
-        total, expected = x.new_zeros(()), 0.0
-        terms = zip(self.weights, self.components(x), calibration.mean, calibration.std, strict=True)
-        for weight, value, mean, std in terms:
-            if weight and std:  # a term that does not exist here, such as the radial one at d = 1, has no spread
-                scale = weight / (std * calibration.total_std)
-                total, expected = torch.add(total, value, alpha=scale), expected + scale * mean
-        return total - expected
+        scale, expected = _standardization(self.weights, calibration, x.dtype, x.device)
+        return torch.stack(self.components(x)) @ scale - expected
 
     def calibration(self, num_samples: int, dim: int, device: torch.device) -> Calibration:
         """What N(0, I) gives at (N, d), drawn at the first call, on every rank at once."""
@@ -158,6 +154,21 @@ class Wristband(Regularizer):
 
     def set_extra_state(self, state: Tensor) -> None:
         self._calibrations = {(int(row[0]), int(row[1])): _as_calibration(row[2:]) for row in state.tolist()}
+
+
+@lru_cache(maxsize=16)
+def _standardization(
+    weights: tuple[float, ...], calibration: Calibration, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, float]:
+    """(4,) factors of the terms in the z-score, and what their sum is for N(0, I)."""
+    # a term that does not exist here, such as the radial one at d = 1, has no spread
+    scale = [
+        weight / (std * calibration.total_std) if std else 0.0
+        for weight, std in zip(weights, calibration.std, strict=True)
+    ]
+    expected = sum(factor * mean for factor, mean in zip(scale, calibration.mean, strict=True))
+    with torch.inference_mode(False):
+        return torch.tensor(scale, dtype=dtype, device=device), expected
 
 
 def _as_numbers(calibration: Calibration) -> list[float]:

@@ -53,14 +53,14 @@ class _OnTheWristband(torch.autograd.Function):
         s = x.square().sum(1)
         inverse_norm = torch.where(s > 1e-12, s.rsqrt(), 0.0)[:, None]
         u = x * inverse_norm
-        half = s.double().clamp(min=1e-30) / 2
+        half = s.double().clamp_(min=1e-30).mul_(0.5)
         a = torch.full_like(half, d / 2)
         lower, upper = torch.special.gammainc(a, half), torch.special.gammaincc(a, half)
-        w = torch.where(lower < 0.5, torch.special.ndtri(lower), -torch.special.ndtri(upper))
-        log_density = (d / 2 - 1) * half.log() - half - (math.lgamma(d / 2) + math.log(2))
-        slope = (log_density + w.square() / 2 + math.log(2 * math.pi) / 2).exp()
-        in_tail = ~(w.abs() < _TAIL)
-        if in_tail.any():
+        w = torch.special.ndtri(torch.minimum(lower, upper)).copysign_(lower - upper)
+        log_density = half.log().mul_(d / 2 - 1).sub_(half).sub_(math.lgamma(d / 2) + math.log(2))
+        slope = torch.addcmul(log_density, w, w, value=0.5).add_(math.log(2 * math.pi) / 2).exp_()
+        if not w.abs().max() < _TAIL:
+            in_tail = ~(w.abs() < _TAIL)
             tail, tail_slope = _r_star(half, d / 2)
             w, slope = torch.where(in_tail, tail, w), torch.where(in_tail & (s > 0), tail_slope, slope)
             slope = torch.where(s > 0, slope, 0.0)
@@ -89,17 +89,20 @@ def _r_star(half: Tensor, a: float) -> tuple[Tensor, Tensor]:
 
 def radial_loss(t: Tensor, w: Tensor) -> Tensor:
     """Squared distance of sorted radii from their quantiles, as probabilities and as deviates: (N,), (N,) -> ()."""
-    probabilities, deviates = _quantiles(len(t), t.dtype, t.device)
-    w, order = w.sort()
-    return 6 * F.mse_loss(t.gather(0, order), probabilities) + F.mse_loss(w, deviates) / 2
+    radii = torch.stack([_PER_PROBABILITY * t, w])
+    return F.mse_loss(radii.index_select(1, w.detach().argsort()), _quantiles(len(t), t.dtype, t.device))
+
+
+_PER_PROBABILITY = math.sqrt(12)
+"""Inverse standard deviation of a uniform number: both rows count the same."""
 
 
 @lru_cache(maxsize=16)
-def _quantiles(num_points: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where N sorted uniform and normal numbers are expected."""
+def _quantiles(num_points: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(2, N): where N sorted uniform numbers, standardized, and N normal ones are expected."""
     with torch.inference_mode(False):
         probabilities = (torch.arange(num_points, device=device, dtype=dtype) + 0.5) / num_points
-        return probabilities, torch.special.ndtri(probabilities)
+        return torch.stack([_PER_PROBABILITY * probabilities, torch.special.ndtri(probabilities)])
 
 
 def pairwise_repulsion(u: Tensor, t: Tensor, metric: str, reduction: str) -> Tensor:
@@ -115,61 +118,63 @@ def pairwise_repulsion(u: Tensor, t: Tensor, metric: str, reduction: str) -> Ten
       reduction: per_point, the mean of each point's logarithm, or global, the logarithm of the mean.
     """
     num_points = len(u)
-    rows = _KernelSums.apply(u, t, metric)
-    itself = _sphere_kernel((u * u).sum(1), metric)[0].detach()  # its mirror images stay
+    sums = _KernelSums.apply(u, t, metric)
     if reduction == "global":
-        return ((rows - itself).sum() / (3 * num_points**2 - num_points)).log() / BETA
-    return ((rows - itself) / (3 * num_points - 1)).log().mean() / BETA
+        return (sums.sum() / (3 * num_points**2 - num_points)).log() / BETA
+    return (sums / (3 * num_points - 1)).log().mean() / BETA
 
 
 class _KernelSums(torch.autograd.Function):
     """u (N, d), t (N,) -> (N,) sums over j of k(u_i, u_j) (g(t_i - t_j) + g(t_i + t_j) + g(t_i + t_j - 2)).
 
-    With g(x) = exp(-beta x^2), s = t - 1/2, a = exp(-beta s^2), b = exp(-beta (1/2 + 2 s)), c = exp(-beta (1/2 - 2 s))
-    the three Gaussians are a_i a_j (p + q (b_i b_j + c_i c_j)) with p = exp(2 beta s_i s_j) and q = 1 / p: one
-    exponential. For many points the backward pass makes the kernel again, so that nothing of size N^2 is kept.
+    A point is not compared with itself, but with its own mirror images. With g(x) = exp(-beta x^2), s = t - 1/2 and
+    mirrors m, n = exp(-beta (1/2 ± 2 s)) the three Gaussians are exp(-beta (s_i^2 + s_j^2)) (p + q (m_i m_j + n_i n_j))
+    with p = exp(2 beta s_i s_j) and q = 1 / p. For many points the backward pass makes the kernel again, so that
+    nothing of size N^2 is kept.
     """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, t: Tensor, metric: str) -> Tensor:
         s = t - 0.5
-        ctx.save_for_backward(u, s)
-        ctx.metric = metric
-        b, c = _mirrors(s)
+        mirrors = _mirrors(s)
         out = torch.empty_like(t)
         for rows in _row_chunks(len(u)):
             parts = p, q, _ = _kernel_parts(u, s, rows, metric)
-            q_b, q_c = (q @ torch.stack([b, c], 1)).unbind(1)
-            out[rows] = p.sum(1) + b[rows] * q_b + c[rows] * q_c
+            torch.add(p.sum(1), (mirrors[rows] * (q @ mirrors)).sum(1), out=out[rows])
+        ctx.save_for_backward(u, s, mirrors)
+        ctx.metric = metric
         ctx.parts = parts if rows == slice(0, len(u)) else None
         return out
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
         (grad,) = grad_outputs
-        u, s = ctx.saved_tensors
-        b, c = _mirrors(s)
-        for_p = torch.stack([torch.ones_like(s), s], 1)
-        for_q = torch.stack([b, b * (s + 1), c, c * (s - 1)], 1)
+        u, s, mirrors = ctx.saved_tensors
+        shifted = mirrors * (s[:, None] + _signs(s.dtype, s.device))
         grad_u, grad_s = torch.empty_like(u), torch.empty_like(s)
         for rows in _row_chunks(len(u)):
             p, q, slope = ctx.parts or _kernel_parts(u, s, rows, ctx.metric)
             pair_grad = grad[rows, None] + grad  # the kernel is symmetric: each pair is in two sums
             p, q = p * pair_grad, q * pair_grad
-            own, b_own, c_own = s[rows], b[rows], c[rows]
-            p_one, p_s = (p @ for_p).unbind(1)
-            q_b, q_b_to, q_c, q_c_to = (q @ for_q).unbind(1)
             # Differences s_i - s_j, s_i + s_j + 1 and s_i + s_j - 1, weighted.
-            grad_s[rows] = own * p_one - p_s + b_own * (own * q_b + q_b_to) + c_own * (own * q_c + q_c_to)
-            weights = p.add_(q * (b_own[:, None] * b).addcmul_(c_own[:, None], c))
+            mirrored = torch.addcmul(q @ shifted, q @ mirrors, s[rows, None])
+            grad_s[rows] = s[rows] * p.sum(1) - p @ s + (mirrors[rows] * mirrored).sum(1)
+            weights = p.addcmul_(q, mirrors[rows] @ mirrors.T)
             grad_u[rows] = (weights if slope is None else weights * slope) @ u
         if slope is None:
             grad_u *= _chordal_slope()
         return grad_u, -2 * BETA * grad_s, None
 
 
-def _mirrors(s: Tensor) -> tuple[Tensor, Tensor]:
-    return (-BETA * (0.5 + 2 * s)).exp(), (-BETA * (0.5 - 2 * s)).exp()
+def _mirrors(s: Tensor) -> Tensor:
+    """(N, 2): exp(-beta (1/2 + 2 s)) and exp(-beta (1/2 - 2 s))."""
+    return torch.outer(-2 * BETA * s, _signs(s.dtype, s.device)).sub_(BETA / 2).exp_()
+
+
+@lru_cache(maxsize=16)
+def _signs(dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor([1.0, -1.0], dtype=dtype, device=device)
 
 
 def _row_chunks(num_points: int) -> list[slice]:
@@ -178,26 +183,27 @@ def _row_chunks(num_points: int) -> list[slice]:
 
 
 def _kernel_parts(u: Tensor, s: Tensor, rows: slice, metric: str) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(rows, N) kernels a_i a_j k p and a_i a_j k q, and the slope of log k in the cosine."""
-    kernel, slope = _sphere_kernel(u[rows] @ u.T, metric)
-    near = torch.outer(2 * BETA * s[rows], s).exp_()
-    a = (-BETA * s.square()).exp()
-    kernel = kernel.mul_(a).mul_(a[rows, None])
-    return kernel * near, kernel.div_(near), slope
+    """(rows, N) exp(-beta (s_i^2 + s_j^2)) k p and the same with q, and the slope of log k in the cosine."""
+    log_kernel, slope = _log_sphere_kernel(u[rows] @ u.T, metric)
+    squared = -BETA * s.square()
+    log_kernel = log_kernel.add_(squared).add_(squared[rows, None])
+    p = torch.addr(log_kernel, s[rows], s, alpha=2 * BETA).exp_()
+    p[:, rows].fill_diagonal_(0)  # of a point and itself
+    q = log_kernel.addr_(s[rows], s, alpha=-2 * BETA).exp_()
+    return p, q, slope
 
 
 def _chordal_slope() -> float:
     return 2 * BETA * ALPHA_SQUARED["chordal"]
 
 
-def _sphere_kernel(cosine: Tensor, metric: str) -> tuple[Tensor, Tensor | None]:
-    """exp(-beta alpha^2 distance^2) and the derivative of its logarithm in the cosine; None where that is constant."""
+def _log_sphere_kernel(cosine: Tensor, metric: str) -> tuple[Tensor, Tensor | None]:
+    """-beta alpha^2 distance^2 and its derivative in the cosine; None where that is constant."""
     if metric == "chordal":
-        return (_chordal_slope() * (cosine - 1)).exp_(), None
+        return torch.sub(cosine, 1).mul_(_chordal_slope()), None
     scale = BETA * ALPHA_SQUARED["geodesic"]
-    cosine = cosine.clamp(-1 + 1e-6, 1.0)
-    angle = cosine.acos()
-    return (-scale * angle.square()).exp_(), 2 * scale / torch.sinc(angle / math.pi).clamp(min=1e-3)
+    angle = cosine.clamp(-1 + 1e-6, 1.0).acos()
+    return -scale * angle.square(), 2 * scale / torch.sinc(angle / math.pi).clamp(min=1e-3)
 
 
 def angular_loss(u: Tensor, metric: str, reduction: str) -> Tensor:

@@ -91,7 +91,7 @@ def track(races: list[Race], progress: Progress) -> Iterator[Race]:
 def sigreg_races(args: argparse.Namespace) -> Iterator[Race]:
     """SIGReg against the formula that evaluates cos and sin at every knot."""
     contenders = {
-        "sigreg": Contender(loss_of(SIGReg().to(args.device)), direct_sigreg),
+        "sigreg": Contender(loss_of(SIGReg().to(args.device), args.device), direct_sigreg),
         "direct": Contender(direct_sigreg, direct_sigreg),
     }
     num_samples, dim = (64, 32) if args.quick else (512, 192)
@@ -107,7 +107,7 @@ def wristband_races(args: argparse.Namespace, pairwise: Regularizer) -> Iterator
         "direct": direct_repulsion,
     }
     modules = {"pairwise": pairwise, "spectral": Wristband(repulsion="spectral").to(args.device)}
-    whole = {name: Contender(loss_of(module), float64_of(module)) for name, module in modules.items()}
+    whole = {name: Contender(loss_of(module, args.device), float64_of(module)) for name, module in modules.items()}
     whole["direct"] = Contender(direct_wristband, direct_wristband)
     for num_samples, dim in ((64, 32),) if args.quick else ((128, 32), (512, 192), (2048, 192)):
         z = gaussian((num_samples, 1, dim), args.device)
@@ -129,15 +129,16 @@ def of_one_tensor(repulsion: Callable[[Tensor, Tensor], Tensor], num_samples: in
 
 def registry_races(args: argparse.Namespace, modules: dict[str, Regularizer]) -> Iterator[Race]:
     """Every registered regularizer with its default arguments."""
-    contenders = {name: Contender(loss_of(module), float64_of(module)) for name, module in modules.items()}
+    contenders = {name: Contender(loss_of(module, args.device), float64_of(module)) for name, module in modules.items()}
     for num_samples in (64, 128) if args.quick else (64, 128, 512, 2048):
         for dim in (32,) if args.quick else (32, 192):
             z = gaussian((num_samples, 1, dim), args.device)
             yield Race("Registered regularizers", num_samples, dim, z, contenders, None)
 
 
-def loss_of(regularizer: Regularizer) -> Loss:
-    return lambda z: regularizer(z, generator=seeded(z.device))
+def loss_of(regularizer: Regularizer, device: str) -> Loss:
+    generator = torch.Generator(device)
+    return lambda z: regularizer(z, generator=generator.manual_seed(0))
 
 
 def float64_of(regularizer: Regularizer) -> Loss:
