@@ -1,15 +1,19 @@
 """All that the evaluation knows of an environment: a settable state, a picture of it, and a success test."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Pixels = NDArray[np.uint8]
 State = NDArray[np.float64]
 Observation = dict[str, NDArray[Any]]
+Variation = dict[str, Any]
+
+FRAME_SIZES = range(48, 513)
 
 
 class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
@@ -17,11 +21,41 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     Observations are {"pixels": (h, w, 3) uint8, "state": (S,) float64}. reset() draws a start and a goal; `info`
     holds the goal's state under "goal_state", for experts. A planner sees pixels only.
+
+    reset(options=...) takes
+      "state", "goal_state": (S,) instead of those that would be drawn;
+      "variation": factors of variation, for this episode: {"agent_color": (0, 128, 0)} sets them, ["agent_color"] draws
+        those and "all" draws all of them. The others have their defaults. A state is complete for a given variation.
+
+    A subclass writes sample_state, advance, state, set_state, is_success and render, and vary if it has factors.
+
+    Args:
+      frame_size: height and width of the frames, 48 to 512.
+      state_space, action_space: of (S,) float64 and (a,) float32.
+      render_mode: rgb_array.
     """
 
+    observation_space: gym.spaces.Dict  # type: ignore[assignment]
+    action_space: gym.spaces.Box  # type: ignore[assignment]
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own spelling)
     state_names: tuple[str, ...]
     """S names, one for each number of `state`."""
+    variation_space: gym.spaces.Dict = gym.spaces.Dict()
+    """Factors of variation and what they may be."""
+    default_variation: Mapping[str, Any] = {}
+    """The value that each factor has unless reset() is told otherwise."""
+
+    def __init__(
+        self, frame_size: int, state_space: gym.spaces.Box, action_space: gym.spaces.Box, render_mode: str = "rgb_array"
+    ) -> None:
+        if frame_size not in FRAME_SIZES:
+            raise ValueError(f"frame_size is {frame_size}; {type(self).__name__} draws frames of 48 to 512 pixels")
+        self.frame_size, self.render_mode = frame_size, render_mode
+        pixels = gym.spaces.Box(0, 255, (frame_size, frame_size, 3), np.uint8)
+        self.observation_space = gym.spaces.Dict({"pixels": pixels, "state": state_space})
+        self.action_space = action_space
+        self.variation: Variation = dict(self.default_variation)
+        self.vary(self.variation)
 
     @property
     @abstractmethod
@@ -35,3 +69,64 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     @abstractmethod
     def is_success(self, state: State, goal_state: State) -> bool:
         """Whether `state` (S,) counts as having reached `goal_state` (S,). Never seen by a planner."""
+
+    @abstractmethod
+    def sample_state(self) -> State:
+        """(S,) a start or a goal, drawn with self.np_random."""
+
+    @abstractmethod
+    def advance(self, action: State) -> None:
+        """One step of the dynamics under an action (a,), clipped to the action space."""
+
+    @abstractmethod
+    def render(self) -> Pixels:
+        """(h, w, 3) picture of the state; changes nothing."""
+
+    def vary(self, variation: Variation) -> None:
+        """Takes on a value for every factor. Called before a state is drawn or set."""
+
+    def provenance(self) -> dict[str, Any]:
+        """What else the frames and the dynamics depend on: versions of simulators, renderer and its quality."""
+        return {}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
+        super().reset(seed=seed)
+        options = options or {}
+        if unknown := options.keys() - {"state", "goal_state", "variation"}:
+            raise ValueError(f"reset option {min(unknown)!r}; there are state, goal_state and variation")
+        self.variation = self._choose_variation(options.get("variation", {}))
+        self.vary(self.variation)
+        start = options["state"] if "state" in options else self.sample_state()
+        goal = options["goal_state"] if "goal_state" in options else self.sample_state()
+        self._goal = np.array(goal, np.float64)
+        self.set_state(np.array(start, np.float64))
+        return self._observe(), self._info()
+
+    def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict]:
+        self.advance(np.clip(np.asarray(action, np.float64), self.action_space.low, self.action_space.high))
+        success = self.is_success(self.state, self._goal)
+        return self._observe(), float(success), success, False, self._info()
+
+    def _observe(self) -> Observation:
+        return {"pixels": self.render(), "state": self.state}
+
+    def _info(self) -> dict[str, Any]:
+        return {"goal_state": self._goal.copy()}
+
+    def _choose_variation(self, asked: Any) -> Variation:
+        """A value for every factor: the default, the one asked for, or one drawn."""
+        factors = self.variation_space.spaces
+        names = list(factors) if asked == "all" else list(asked)
+        if unknown := set(names) - factors.keys():
+            raise ValueError(f"{type(self).__name__} has no factor {min(unknown)!r}; it has {', '.join(factors)}")
+        chosen = dict(self.default_variation)
+        for name in names:
+            if isinstance(asked, Mapping):
+                value = np.asarray(asked[name], factors[name].dtype)
+                if not factors[name].contains(value):
+                    raise ValueError(f"variation {name}={asked[name]!r} is outside {factors[name]}")
+                chosen[name] = value
+            else:
+                factors[name].seed(int(self.np_random.integers(2**31)))
+                chosen[name] = factors[name].sample()
+        return chosen

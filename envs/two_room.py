@@ -156,24 +156,15 @@ def is_success(state: State, goal_state: State) -> NDArray[np.bool_]:
     return np.linalg.norm(state - goal_state, axis=-1) < SUCCESS_DISTANCE
 
 
-def _spaces(frame_size: int) -> tuple[Any, Any]:
-    """Observation and action space of one disc."""
-    if not 48 <= frame_size <= 512:
-        raise ValueError(f"frame_size is {frame_size}; TwoRoom draws frames of 48 to 512 pixels")
-    pixels = gym.spaces.Box(0, 255, (frame_size, frame_size, 3), np.uint8)
-    state = gym.spaces.Box(LOW, HIGH, (2,), np.float64)
-    return gym.spaces.Dict({"pixels": pixels, "state": state}), gym.spaces.Box(-1, 1, (2,), np.float32)
-
-
 class TwoRoom(GoalEnv):
     """The environment for one disc; state = (x, y) of its centre."""
 
     state_names = ("agent_x", "agent_y")
 
     def __init__(self, frame_size: int = 64, render_mode: str = "rgb_array") -> None:
-        self.frame_size, self.render_mode = frame_size, render_mode
-        self.observation_space, self.action_space = _spaces(frame_size)
-        self._position = self._goal = np.full((1, 2), ARENA / 4)
+        state_space = gym.spaces.Box(LOW, HIGH, (2,), np.float64)
+        super().__init__(frame_size, state_space, gym.spaces.Box(-1, 1, (2,), np.float32), render_mode)
+        self._position = np.full((1, 2), ARENA / 4)
 
     @property
     def state(self) -> State:
@@ -188,22 +179,14 @@ class TwoRoom(GoalEnv):
     def is_success(self, state: State, goal_state: State) -> bool:
         return bool(is_success(state, goal_state))
 
+    def sample_state(self) -> State:
+        return sample_free(1, self.np_random)[0]
+
+    def advance(self, action: State) -> None:
+        self._position = move(self._position, action[None])
+
     def render(self) -> Pixels:
         return draw(self._position, self.frame_size)[0]
-
-    def _observe(self) -> Observation:
-        return {"pixels": self.render(), "state": self.state}
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
-        super().reset(seed=seed)
-        self._position = sample_free(1, self.np_random)
-        self._goal = sample_free(1, self.np_random)
-        return self._observe(), {"goal_state": self._goal[0].copy()}
-
-    def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict]:
-        self._position = move(self._position, np.asarray(action)[None])
-        success = bool(is_success(self._position[0], self._goal[0]))
-        return self._observe(), float(success), success, False, {"goal_state": self._goal[0].copy()}
 
 
 class TwoRoomVector(VectorEnv):
@@ -213,7 +196,8 @@ class TwoRoomVector(VectorEnv):
 
     def __init__(self, num_envs: int = 1, frame_size: int = 64, **_: Any) -> None:
         self.num_envs, self.frame_size = num_envs, frame_size
-        self.single_observation_space, self.single_action_space = _spaces(frame_size)
+        single = TwoRoom(frame_size)
+        self.single_observation_space, self.single_action_space = single.observation_space, single.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 

@@ -35,6 +35,7 @@ class EnvConfig:
     id: str
     frame_size: int
     frameskip: int
+    kwargs: dict[str, Any]  # of the environment, beside frame_size
     collection: CollectionConfig
 
 

@@ -31,7 +31,7 @@ def two_room_config(num_episodes, max_steps, seed):
     """Small frames, and the expert of configs/env/two_room.yaml."""
     expert = {"name": "two_room", "noise_std": 2.0, "repeat_probability": 0.05}
     collection = CollectionConfig(expert, num_episodes, max_steps, seed)
-    return EnvConfig("two_room", "envs:lewm/TwoRoom-v0", frame_size=48, frameskip=5, collection=collection)
+    return EnvConfig("two_room", "envs:lewm/TwoRoom-v0", frame_size=48, frameskip=5, kwargs={}, collection=collection)
 
 
 def collect_two_room(path, num_episodes, max_steps, seed):

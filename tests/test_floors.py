@@ -15,6 +15,7 @@ FLOORS = {
         "lewm.command_line",
         "lewm.config",
         "lewm.distributed",
+        "lewm.environment",
         "lewm.errors",
         "lewm.seeding",
         "lewm.tracking",

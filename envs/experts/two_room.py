@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.experts.expert import Expert
 from envs.goal_env import State
 from envs.two_room import DOOR, RADIUS, WALL
 
@@ -13,7 +14,7 @@ _SLACK = (DOOR[1] - DOOR[0]) / 2 - RADIUS
 
 
 @dataclass(frozen=True)
-class TwoRoomExpert:
+class TwoRoomExpert(Expert):
     """Heads for the door if the goal is in the other room, else for the goal.
 
     Attributes:

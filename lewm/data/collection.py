@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from lewm.config import EnvConfig
 from lewm.data.episodes import EpisodeWriter, Metadata
+from lewm.environment import make_env, make_vector_env
 from lewm.errors import InputError
 
 NUM_ENVS = 64
@@ -72,13 +73,8 @@ def collect(path: str | Path, env_config: EnvConfig, policy: Policy, progress: P
             f"env.collection.num_episodes={config.num_episodes} must be at least 2, a training and a held-out episode,"
             f" and env.collection.max_steps={config.max_steps} at least 1"
         )
-    try:
-        env = gym.make_vec(env_config.id, min(NUM_ENVS, config.num_episodes), frame_size=env_config.frame_size)
-        single: Any = gym.make(env_config.id, frame_size=env_config.frame_size).unwrapped
-    except (gym.error.Error, ImportError, ValueError) as error:
-        raise InputError(
-            f"cannot make env.id={env_config.id} with env.frame_size={env_config.frame_size}: {error}"
-        ) from None
+    env = make_vector_env(env_config, min(NUM_ENVS, config.num_episodes))
+    single = make_env(env_config)
     metadata = Metadata(
         env_id=env_config.id,
         frame_size=env_config.frame_size,

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lewm.config import EnvConfig
 from lewm.data.normalize import ActionNormalizer, pack_actions, unpack_actions
+from lewm.environment import make_env
 from lewm.evaluation.protocol import Pairs
 from lewm.planning import MPC
 
@@ -51,10 +52,8 @@ class Outcome(NamedTuple):
 class Arena:
     """P copies of a GoalEnv. Their step() is used for dynamics only: what it says of rewards and ends is not read."""
 
-    def __init__(self, env_id: str, frame_size: int, num_envs: int) -> None:
-        self.envs: list[Any] = [
-            gym.make(env_id, frame_size=frame_size, disable_env_checker=True).unwrapped for _ in range(num_envs)
-        ]
+    def __init__(self, config: EnvConfig, num_envs: int) -> None:
+        self.envs = [make_env(config) for _ in range(num_envs)]
         for env in self.envs:
             env.reset(seed=0)
 

@@ -47,7 +47,7 @@ def evaluate(
     out_dir.mkdir(parents=True, exist_ok=True)
     manifest.save(out_dir / "manifest.json")
     pairs = read_pairs(manifest, data)
-    arena = Arena(env.id, env.frame_size, config.num_pairs)
+    arena = Arena(env, config.num_pairs)
     bar = progress.add_task("planning", total=config.budget, unit="env steps")
     outcome = play(arena, policy, pairs, config.budget, lambda: progress.advance(bar))
     low, high = np.array(data.metadata.action_low), np.array(data.metadata.action_high)

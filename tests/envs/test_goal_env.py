@@ -7,6 +7,7 @@ from gymnasium.utils.env_checker import check_env
 
 from envs.experts import EXPERTS
 from lewm.config import build
+from lewm.environment import make_env
 from tests.registries import ENV_IDS, ENVS
 
 NUM_STEPS = 25
@@ -18,7 +19,7 @@ def config(request):
 
 
 def make(config):
-    return gym.make(config.id, frame_size=config.frame_size, disable_env_checker=True).unwrapped
+    return make_env(config)
 
 
 def random_actions(env, num_steps, seed):

@@ -1,5 +1,7 @@
 """Playing pairs in Two-Room: what is executed, what is recorded, what counts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,9 @@ from lewm.data.normalize import ActionNormalizer, pack_actions
 from lewm.evaluation.control import Arena, MPCPolicy, Replay, floors, play
 from lewm.evaluation.protocol import Manifest, Pairs, read_pairs
 from lewm.planning.protocols import Plan
+from tests.registries import ENVS
 
-ENV_ID, FRAME_SIZE, OFFSET, NUM_PAIRS = "envs:lewm/TwoRoom-v0", 48, 12, 6
+FRAME_SIZE, OFFSET, NUM_PAIRS = 48, 12, 6
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,7 @@ def pairs(two_room_data):
 
 
 def arena_of(num_envs):
-    return Arena(ENV_ID, FRAME_SIZE, num_envs)
+    return Arena(replace(ENVS["two_room"], frame_size=FRAME_SIZE), num_envs)
 
 
 def play_alone(policy, pairs, budget):

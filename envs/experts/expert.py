@@ -1,0 +1,26 @@
+"""What a scripted policy is."""
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.goal_env import State
+
+
+class Expert(ABC):
+    """Acts in N episodes at once, from states, not from pixels."""
+
+    def begin(self, env: Any, rng: np.random.Generator) -> Self:
+        """The policy for one new episode of `env`, which has just been reset; for experts that plan or remember.
+
+        Such an expert returns another object than itself and is called with N = 1.
+        """
+        return self
+
+    @abstractmethod
+    def __call__(
+        self, state: State, goal_state: State, previous_action: NDArray, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """(N, S) states, (N, S) goals, (N, a) previous actions, 0 at the start -> (N, a) actions."""
