@@ -89,12 +89,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/demos"), help="folder of the figure (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of data, weights and draws (%(default)s)")
-    parser.add_argument("--steps", type=int, default=1500, help="batches of training, for each model (%(default)s)")
+    parser.add_argument("--num-steps", type=int, default=1500, help="batches of training, for each model (%(default)s)")
     args = parser.parse_args(arguments)
     console = Console()
     with one_line_errors():
-        if args.steps < 1 or args.seed < 0:
-            raise InputError(f"--steps {args.steps} must be at least 1 and --seed {args.seed} at least 0")
+        if args.num_steps < 1 or args.seed < 0:
+            raise InputError(f"--num-steps {args.num_steps} must be at least 1 and --seed {args.seed} at least 0")
         args.out.mkdir(parents=True, exist_ok=True)
         world = draw_world(NUM_TRAINING + NUM_DRAWS, args.seed)
         training, held_out = world[:NUM_TRAINING], world[NUM_TRAINING:]
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
             for name, interface in INTERFACES.items():
                 torch.manual_seed(args.seed)
                 model = Model(interface())
-                train(model, training, args.steps, args.seed, progress, name)
+                train(model, training, args.num_steps, args.seed, progress, name)
                 found[name] = measure(model, held_out, args.seed)
         console.print(table_of(held_out[:NUM_POSTS], found))
         path = args.out / "composable_latents.png"

@@ -76,12 +76,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/demos"), help="folder of the figure (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of data, weights and batches (%(default)s)")
-    parser.add_argument("--steps", type=int, default=1200, help="batches of training (%(default)s)")
+    parser.add_argument("--num-steps", type=int, default=1200, help="batches of training (%(default)s)")
     args = parser.parse_args(arguments)
     console = Console()
     with one_line_errors():
-        if args.steps < 1 or args.seed < 0:
-            raise InputError(f"--steps {args.steps} must be at least 1 and --seed {args.seed} at least 0")
+        if args.num_steps < 1 or args.seed < 0:
+            raise InputError(f"--num-steps {args.num_steps} must be at least 1 and --seed {args.seed} at least 0")
         args.out.mkdir(parents=True, exist_ok=True)
         data = draw_data(NUM_TRAINING + NUM_HELD_OUT, args.seed)
         training, held_out = data[:NUM_TRAINING], data[NUM_TRAINING:]
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
             torch.manual_seed(args.seed)
             model = Autoencoder()
             before = measure(model, held_out)
-            curve = train(model, training, args.steps, args.seed, progress)
+            curve = train(model, training, args.num_steps, args.seed, progress)
         after = measure(model, held_out)
         console.print(table_of(gaussianity(held_out), before, after))
         path = args.out / "deterministic_gae.png"

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
-from lewm.errors import one_line_errors
+from lewm.errors import InputError, one_line_errors
 from lewm.regularizers import SIGReg
 from lewm.tracking import progress_bar
 
@@ -54,6 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     console = Console()
     with one_line_errors():
+        if args.num_steps < 1 or args.seed < 0:
+            raise InputError(f"--num-steps {args.num_steps} must be at least 1 and --seed {args.seed} at least 0")
         args.out.mkdir(parents=True, exist_ok=True)
         scores = score_failures(args.seed)
         console.print(comparison("SIGReg of 2,048 samples in 32 dimensions", PUBLISHED, scores))

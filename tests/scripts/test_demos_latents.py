@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from scripts.demos import composable_latents, deterministic_gae, latent_interfaces
+from scripts.demos import composable_latents, deterministic_gae, sigreg_demo, latent_interfaces
 from tests.programs import assert_one_line_error
 
 
@@ -32,7 +32,7 @@ def autoencoder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, open(folder / "printed", "w") as printed:
         patch.setattr("sys.stdout", printed)
         patch.setattr(deterministic_gae, "NUM_HELD_OUT", 256)
-        assert run(deterministic_gae.main, "--steps", 25, "--seed", 1, "--out", folder / "new") is None
+        assert run(deterministic_gae.main, "--num-steps", 25, "--seed", 1, "--out", folder / "new") is None
     return (folder / "printed").read_text(), folder / "new"
 
 
@@ -125,7 +125,7 @@ def test_the_comparison_leaves_a_table_and_a_figure(tmp_path, monkeypatch, capsy
     for name, size in (("NUM_TRAINING", 500), ("BATCH_SIZE", 32), ("NUM_POSTS", 8), ("NUM_DRAWS", 64)):
         monkeypatch.setattr(composable_latents, name, size)
     monkeypatch.setenv("COLUMNS", "160")
-    assert run(composable_latents.main, "--steps", 2, "--out", tmp_path) is None
+    assert run(composable_latents.main, "--num-steps", 2, "--out", tmp_path) is None
     printed = capsys.readouterr().out
     assert (tmp_path / "composable_latents.png").stat().st_size > 20_000
     rows = [line for line in printed.splitlines() if "drawn" in line]
@@ -136,8 +136,8 @@ def test_the_comparison_leaves_a_table_and_a_figure(tmp_path, monkeypatch, capsy
         assert all(math.isfinite(value) for value in values)
 
 
-@pytest.mark.parametrize("demo", [deterministic_gae, composable_latents])
-@pytest.mark.parametrize(("option", "value"), [("--steps", 0), ("--seed", -1)])
+@pytest.mark.parametrize("demo", [deterministic_gae, composable_latents, sigreg_demo])
+@pytest.mark.parametrize(("option", "value"), [("--num-steps", 0), ("--seed", -1)])
 def test_a_number_that_means_nothing_ends_in_one_line(demo, option, value, tmp_path):
     assert_one_line_error(run(demo.main, option, value, "--out", tmp_path), f"{option} {value}")
 
