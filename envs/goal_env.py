@@ -40,6 +40,8 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own spelling)
     state_names: tuple[str, ...]
     """S names, one for each number of `state`."""
+    angles: tuple[str, ...] = ()
+    """Those of state_names that are angles in radians, where 2 pi more is the same place."""
     variation_space: gym.spaces.Dict = gym.spaces.Dict()
     """Factors of variation and what they may be."""
     default_variation: Mapping[str, Any] = {}

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from scripts.demos import composable_latents, deterministic_gae, sigreg_demo, latent_interfaces
+from scripts.demos import composable_latents, deterministic_gae, latent_interfaces, sigreg_demo
 from tests.programs import assert_one_line_error
 
 
