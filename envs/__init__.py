@@ -11,3 +11,7 @@ gym.register(
     vector_entry_point="envs.two_room:TwoRoomVector",
     max_episode_steps=200,
 )
+gym.register(id="lewm/Gym-v0", entry_point="envs.gym_goal_env:GymGoalEnv")
+gym.register(id="lewm/PushT-v0", entry_point="envs.push_t:PushT", max_episode_steps=300)
+gym.register(id="lewm/Reacher-v0", entry_point="envs.reacher:Reacher", max_episode_steps=200)
+gym.register(id="lewm/Cube-v0", entry_point="envs.cube:Cube", max_episode_steps=200)

@@ -27,7 +27,8 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
       "variation": factors of variation, for this episode: {"agent_color": (0, 128, 0)} sets them, ["agent_color"] draws
         those and "all" draws all of them. The others have their defaults. A state is complete for a given variation.
 
-    A subclass writes sample_state, advance, state, set_state, is_success and render, and vary if it has factors.
+    A subclass writes sample_state, advance, state, set_state, is_success and render, vary if it has factors, and
+    sample_goal if goals are not drawn as starts are.
 
     Args:
       frame_size: height and width of the frames, 48 to 512.
@@ -76,6 +77,10 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     def sample_state(self) -> State:
         """(S,) a start or a goal, drawn with self.np_random."""
 
+    def sample_goal(self) -> State:
+        """(S,) a goal, drawn with self.np_random."""
+        return self.sample_state()
+
     @abstractmethod
     def advance(self, action: State) -> None:
         """One step of the dynamics under an action (a,), clipped to the action space."""
@@ -99,9 +104,9 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.variation = self._choose_variation(options.get("variation", {}))
         self.vary(self.variation)
         start = options["state"] if "state" in options else self.sample_state()
-        goal = options["goal_state"] if "goal_state" in options else self.sample_state()
-        self._goal = np.array(goal, np.float64)
-        self.set_state(np.array(start, np.float64))
+        self.set_state(options["goal_state"] if "goal_state" in options else self.sample_goal())
+        self._goal = self.state
+        self.set_state(start)
         return self._observe(), self._info()
 
     def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict]:
@@ -118,17 +123,26 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     def _choose_variation(self, asked: Any) -> Variation:
         """A value for every factor: the default, the one asked for, or one drawn."""
         factors = self.variation_space.spaces
-        names = list(factors) if asked == "all" else list(asked)
+        if isinstance(asked, str):
+            asked = list(factors) if asked == "all" else [asked]
+        names = list(asked)
         if unknown := set(names) - factors.keys():
             raise ValueError(f"{type(self).__name__} has no factor {min(unknown)!r}; it has {', '.join(factors)}")
         chosen = dict(self.default_variation)
         for name in names:
             if isinstance(asked, Mapping):
-                value = np.asarray(asked[name], factors[name].dtype)
-                if not factors[name].contains(value):
-                    raise ValueError(f"variation {name}={asked[name]!r} is outside {factors[name]}")
-                chosen[name] = value
+                chosen[name] = _value_in(factors[name], name, asked[name])
             else:
                 factors[name].seed(int(self.np_random.integers(2**31)))
                 chosen[name] = factors[name].sample()
         return chosen
+
+
+def _value_in(space: gym.Space[Any], name: str, asked: Any) -> NDArray[Any]:
+    """What was asked for in the type of its space. ValueError: it is not in there."""
+    given = np.asarray(asked)
+    with np.errstate(invalid="ignore"):  # a NaN is no integer, which contains() and allclose() then say
+        value = given.astype(space.dtype) if given.dtype.kind in "biuf" else given
+    if not (space.contains(value) and np.allclose(value, given)):  # not 300 or 0.5 as an uint8
+        raise ValueError(f"variation {name}={asked!r} is outside {space}")
+    return value

@@ -1,11 +1,13 @@
 """What the property tests run over: every YAML of a group in configs/. What is registered without one fails a test."""
 
+import importlib.util
 from typing import Any
 
 import gymnasium as gym
 from omegaconf import OmegaConf
 
 import envs  # noqa: F401 (registers the environments)
+from envs.mujoco_gl import why_unavailable
 from lewm.config import CONFIGS, EnvConfig, ModelConfig, from_dict
 
 
@@ -15,7 +17,9 @@ def read_group(group: str) -> dict[str, Any]:
     return {path.stem: OmegaConf.to_container(OmegaConf.load(path))[group] for path in paths}
 
 
-ENVS: dict[str, EnvConfig] = {name: from_dict(values, EnvConfig) for name, values in read_group("env").items()}
+ENVS: dict[str, EnvConfig] = {
+    name: from_dict(values, EnvConfig) for name, values in read_group("env").items() if name != "recorded"
+}
 ENV_IDS = sorted(env_id for env_id in gym.registry if env_id.startswith("lewm/"))
 MODEL_CONFIGS: dict[str, ModelConfig] = {
     name: from_dict(values, ModelConfig) for name, values in read_group("model").items()
@@ -25,3 +29,13 @@ REGULARIZER_CONFIGS = {
     for name, config in read_group("regularizer").items()
 }
 PLANNER_CONFIGS = read_group("planner")
+
+_MUJOCO = {"cube", "inverted_pendulum", "reacher"}
+_PYGAME = {"mountain_car", "pendulum"}
+
+
+def why_no_env(name: str) -> str | None:
+    """Why configs/env/<name>.yaml cannot be tried on this machine, or None if it can."""
+    if name in _PYGAME and importlib.util.find_spec("pygame") is None:
+        return "needs the package pygame"
+    return why_unavailable() if name in _MUJOCO else None

@@ -15,7 +15,8 @@ class Expert(ABC):
     def begin(self, env: Any, rng: np.random.Generator) -> Self:
         """The policy for one new episode of `env`, which has just been reset; for experts that plan or remember.
 
-        Such an expert returns another object than itself and is called with N = 1.
+        Such an expert returns another object than itself and is called with N = 1. Not called where N environments are
+        one vector environment: there an expert acts from states alone.
         """
         return self
 

@@ -5,53 +5,13 @@ import numpy as np
 import pytest
 
 from envs.experts.two_room import TwoRoomExpert
-from envs.two_room import (
-    ARENA,
-    BORDER,
-    DOOR,
-    MAX_SPEED,
-    RADIUS,
-    SUCCESS_DISTANCE,
-    WALL,
-    TwoRoom,
-    draw,
-    is_free,
-    move,
-    sample_free,
-)
+from envs.two_room import SUCCESS_DISTANCE, TwoRoom
+from envs.two_room_drawing import draw
+from envs.two_room_dynamics import ARENA, DEFAULT, MAX_SPEED, is_free, move, sample_free
+from tests.envs.walls import clearance, nearest_wall, random_directions, slow_move
 
-LOW, HIGH = BORDER + RADIUS, ARENA - BORDER - RADIUS
-SEGMENTS = np.array([[[WALL[0], -1e3], [WALL[1], DOOR[0]]], [[WALL[0], DOOR[1]], [WALL[1], 1e3]]])
-
-
-def nearest_wall(position):
-    """(N, 2) -> (N,) distance of each centre to the wall, inside 0, and (N, 2) the direction away from it."""
-    away = position[:, None] - np.clip(position[:, None], SEGMENTS[:, 0], SEGMENTS[:, 1])
-    distances = np.linalg.norm(away, axis=2)
-    nearest = distances.argmin(1)
-    rows = np.arange(len(position))
-    distance = distances[rows, nearest]
-    return distance, away[rows, nearest] / np.maximum(distance, 1e-12)[:, None]
-
-
-def clearance(position):
-    """(N, 2) centres -> (N,) distance from each to the nearest wall or border, less RADIUS."""
-    border = np.minimum(position - BORDER, ARENA - BORDER - position).min(1)
-    return np.minimum(nearest_wall(position)[0], border) - RADIUS
-
-
-def slow_move(position, action, num_substeps):
-    """The dynamics by small steps: at a contact, what of the remaining motion leads into the wall is lost."""
-    action = np.clip(action, -1, 1)
-    motion = MAX_SPEED * action / np.maximum(np.linalg.norm(action, axis=1, keepdims=True), 1)
-    for _ in range(num_substeps):
-        ahead = np.clip(position + motion / num_substeps, LOW, HIGH)
-        normal = nearest_wall(position)[1]
-        approach = -(motion * normal).sum(1, keepdims=True)
-        blocked = (nearest_wall(ahead)[0] < RADIUS - 1e-9)[:, None] & (approach > 0)
-        position = np.where(blocked, position, ahead)
-        motion = np.where(blocked, motion + approach * normal, motion)
-    return position
+WALL, DOOR, RADIUS = DEFAULT.wall, DEFAULT.door, DEFAULT.radius
+LOW, HIGH = DEFAULT.low, DEFAULT.high
 
 
 def starts_near_the_door(num, rng):
@@ -73,11 +33,6 @@ def starts_that_touch(num, rng):
         ]
     )
     return position[is_free(position)]
-
-
-def random_directions(num, rng):
-    angle = rng.uniform(0, 2 * np.pi, num)
-    return np.stack([np.cos(angle), np.sin(angle)], 1)
 
 
 @pytest.fixture(scope="module", params=["anywhere", "near the door", "touching a wall"])

@@ -1,0 +1,233 @@
+"""What the environments on MuJoCo share: one simulator and one renderer per process, however many environments.
+
+An environment is its state vector. Each step and each frame loads that vector into the shared simulator, so what comes
+out is a function of state and action (and of the factors of variation), and a copy of an environment costs nothing.
+"""
+
+import ctypes
+import os
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.goal_env import GoalEnv, Pixels, State, Variation
+from envs.mujoco_gl import make_context, require
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a frame costs: on a CPU shadows and multisampling are 9 tenths of it, the number of pixels hardly counts.
+
+    Without shadows MuJoCo adds up all lights before it clamps them: textured floors are darker.
+
+    Attributes:
+      shadows: whether lights cast them.
+      reflections: whether floors mirror.
+      multisampling: samples per pixel of OpenGL's antialiasing.
+      supersampling: frames are drawn this many times larger and averaged.
+    """
+
+    shadows: bool
+    reflections: bool
+    multisampling: int
+    supersampling: int
+
+
+QUALITIES = {"fast": Quality(False, False, 0, 2), "full": Quality(True, True, 4, 1)}
+
+
+class Simulator:
+    """A compiled model and its data. What the data holds between two calls of an environment means nothing.
+
+    Args:
+      model, data: of MuJoCo.
+      floor: name of the geom that is the floor.
+    """
+
+    def __init__(self, model: Any, data: Any, floor: str) -> None:
+        self.model, self.data = model, data
+        self._floor = model.geom(floor)
+        self._checkers = int(self._floor.matid[0])
+        self.painted: Variation | None = None  # what the model's colors and sizes were last set to
+        headlight = model.vis.headlight
+        self._lights = [(light, light.copy()) for light in (model.light_diffuse, headlight.diffuse, headlight.ambient)]
+
+    def load(self, state: State) -> None:
+        """Puts (S,) positions and velocities into the data, and all that follows from them."""
+        import mujoco
+
+        num_positions = self.model.nq
+        self.data.qpos[:], self.data.qvel[:] = state[:num_positions], state[num_positions:]
+        self.data.qacc_warmstart[:] = 0  # the solver would start from the past
+        mujoco.mj_forward(self.model, self.data)
+
+    def step(self, num_substeps: int) -> State:
+        """(S,) positions and velocities after num_substeps steps of the simulator under the controls in the data."""
+        import mujoco
+
+        mujoco.mj_step(self.model, self.data, nstep=num_substeps)
+        return np.concatenate([self.data.qpos, self.data.qvel])
+
+    def brighten(self, factor: float) -> None:
+        """Sets all lights to `factor` times what they were at first."""
+        for light, original in self._lights:
+            light[:] = factor * original
+
+    def color_floor(self, color: Any, checkered_color: Any) -> None:
+        """Paints the floor in one color, RGB; checkered_color gives it back its material."""
+        checkered = np.array_equal(color, checkered_color)
+        self._floor.matid[:] = self._checkers if checkered else -1
+        self._floor.rgba[:3] = 0.5 if checkered else np.divide(color, 255)  # 0.5: the material's color counts
+
+
+class MujocoEnv(GoalEnv):
+    """A GoalEnv whose state is MuJoCo's positions and velocities.
+
+    A subclass writes actuate, paint, sample_state and is_success.
+
+    Args:
+      simulator: shared by all environments of the kind.
+      num_substeps: steps of the simulator in a step of the environment.
+      camera: the name of the one that is drawn from.
+      quality: a key of QUALITIES; changes frames only.
+    """
+
+    packages: tuple[str, ...] = ("mujoco", "dm_control")
+
+    def __init__(
+        self,
+        simulator: Any,
+        num_substeps: int,
+        camera: str,
+        frame_size: int,
+        state_space: gym.spaces.Box,
+        action_space: gym.spaces.Box,
+        quality: str,
+        render_mode: str,
+    ) -> None:
+        if quality not in QUALITIES:
+            raise ValueError(f"quality is {quality!r}; there are {', '.join(QUALITIES)}")
+        super().__init__(frame_size, state_space, action_space, render_mode)
+        self.simulator, self._num_substeps, self._camera, self.quality = simulator, num_substeps, camera, quality
+        self._state = np.concatenate([simulator.model.qpos0, np.zeros(simulator.model.nv)])
+
+    @abstractmethod
+    def actuate(self, action: State) -> None:
+        """Sets the controls that an action (a,) in the loaded state asks for."""
+
+    @abstractmethod
+    def paint(self, simulator: Simulator, variation: Variation) -> None:
+        """Writes every factor of variation into the shared model."""
+
+    @property
+    def state(self) -> State:
+        return self._state.copy()
+
+    def set_state(self, state: State) -> None:
+        state = np.array(state, np.float64)
+        if state.shape != self._state.shape or not np.isfinite(state).all():
+            raise ValueError(f"a state of {type(self).__name__} is {len(self._state)} finite numbers, not {state}")
+        self._state = state
+
+    def advance(self, action: State) -> None:
+        self.load(self._state)
+        self.actuate(action)
+        self.set_state(self.simulator.step(self._num_substeps))
+
+    def render(self) -> Pixels:
+        self.load(self._state)
+        return _renderer(self.simulator, self.frame_size, self.quality).draw(self._camera)
+
+    def load(self, state: State) -> None:
+        """Makes the shared simulator this environment's, in `state` (S,)."""
+        if self.simulator.painted is not self.variation:
+            self.paint(self.simulator, self.variation)
+            self.simulator.painted = self.variation
+        self.simulator.load(state)
+
+    def provenance(self) -> dict[str, Any]:
+        backend = require()
+        return {
+            "versions": {package: version(package) for package in self.packages},
+            "renderer": {"backend": backend.name or "default", "device": backend.device},
+            "quality": {"name": self.quality, **vars(QUALITIES[self.quality])},
+        }
+
+
+class Renderer:
+    """Draws one model in square frames. Belongs to the process that made it."""
+
+    def __init__(self, simulator: Simulator, frame_size: int, quality: Quality) -> None:
+        import mujoco
+
+        self._simulator, self._scale = simulator, quality.supersampling
+        model, size = simulator.model, frame_size * quality.supersampling
+        model.vis.global_.offwidth = model.vis.global_.offheight = size
+        model.vis.quality.offsamples = quality.multisampling
+        self._gl = make_context(require().name, size)
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._scene, self._option = mujoco.MjvScene(model, maxgeom=1000), mujoco.MjvOption()
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = quality.shadows
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = quality.reflections
+        self._view = mujoco.MjvCamera()
+        self._view.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._rectangle = mujoco.MjrRect(0, 0, size, size)
+        self._buffer = np.empty((size, size, 3), np.uint8)
+        # The system frees them when the process ends: Python would, after EGL has been shut down, which fails.
+        for owner in (self._context, self._gl):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
+
+    def draw(self, camera: str) -> Pixels:
+        """(frame_size, frame_size, 3) what the camera sees of the state that the simulator has loaded."""
+        import mujoco
+
+        model, data = self._simulator.model, self._simulator.data
+        self._gl.make_current()
+        self._view.fixedcamid = model.camera(camera).id
+        mujoco.mjv_updateScene(
+            model, data, self._option, None, self._view, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
+        )
+        mujoco.mjr_render(self._rectangle, self._scene, self._context)
+        mujoco.mjr_readPixels(self._buffer, None, self._rectangle, self._context)
+        return _shrink(self._buffer[::-1], self._scale)  # OpenGL's rows go up
+
+
+def _shrink(frame: Pixels, scale: int) -> Pixels:
+    """(scale h, scale w, 3) -> (h, w, 3) means of scale x scale pixels."""
+    if scale == 1:
+        return frame.copy()
+    parts = [frame[i::scale, j::scale] for i in range(scale) for j in range(scale)]
+    total: NDArray[np.uint16] = np.sum(parts, axis=0, dtype=np.uint16)
+    return ((total + scale**2 // 2) // scale**2).astype(np.uint8)
+
+
+_process: int | None = None  # the one that draws
+
+
+@cache
+def _make_renderer(simulator: Simulator, frame_size: int, quality: str) -> Renderer:
+    return Renderer(simulator, frame_size, QUALITIES[quality])
+
+
+def _renderer(simulator: Simulator, frame_size: int, quality: str) -> Renderer:
+    """The renderer of this process, made at the first frame.
+
+    Raises:
+      RuntimeError: in a fork of a process that has drawn. OpenGL does not survive that: it would wait forever.
+    """
+    global _process
+    if _process is None:
+        _process = os.getpid()
+    if _process != os.getpid():
+        raise RuntimeError(
+            "this process was forked from one that has drawn MuJoCo frames, and OpenGL does not survive a fork: start"
+            " workers by multiprocessing's spawn, or before the first frame"
+        )
+    return _make_renderer(simulator, frame_size, quality)

@@ -1,0 +1,252 @@
+"""The physics and the rules of Push-T."""
+
+import numpy as np
+import pytest
+
+from envs.push_t import PushT
+from envs.push_t_blocks import BLOCKS, to_block, to_world
+from envs.push_t_dynamics import ARENA, WALL, Simulator, drive
+
+T = BLOCKS["T"]
+SIMULATOR = Simulator(T, radius=15.0)
+MIDDLE = ARENA / 2
+
+
+def state_of(agent, block, angle=0.0):
+    return np.array([*agent, *block, angle, 0, 0, 0, 0, 0], np.float64)
+
+
+def centre_of_mass(state, block=T):
+    return to_world(np.array(block.centre), state[2:4], state[4])
+
+
+def towards_the_block(state, block=T):
+    """The strongest action to the block's centre of mass."""
+    offset = centre_of_mass(state, block) - state[:2]
+    return offset / np.abs(offset).max()
+
+
+def inside_walls(state, block=T):
+    """How far the block's corners stay from the faces of the walls; negative inside them."""
+    corners = to_world(block.corners(), state[2:4], state[4])
+    return min(corners.min() - WALL, ARENA - WALL - corners.max())
+
+
+def overlap(state, block=T, radius=15.0):
+    """How far the disc is inside the block."""
+    return radius - block.distance(to_block(state[:2], state[2:4], state[4]))
+
+
+def play(simulator, state, actions):
+    states = [state]
+    for action in actions:
+        states.append(simulator(states[-1], np.asarray(action)))
+    return np.stack(states)
+
+
+@pytest.mark.parametrize("action", [(0.5, -0.2), (-1.0, 1.0), (0.0, 0.0)])
+def test_the_disc_comes_to_rest_at_its_target_without_overshooting(action):
+    start, goal = 0.0, 100 * action[0]
+    p, v, path = start, 0.0, []
+    for _ in range(200):
+        p, v = drive(p, v, goal)
+        path.append(p)
+    assert p == pytest.approx(goal, abs=1e-3)
+    assert v == pytest.approx(0, abs=1e-2)
+    assert np.abs(path).max() <= abs(goal) + 1e-9
+
+
+def test_ten_substeps_of_the_pd_law_are_one_action():
+    state = state_of((100, 100), (MIDDLE, MIDDLE))
+    velocity, position = np.zeros(2), state[:2].copy()
+    action = np.array([0.3, -0.6])
+    target = position + 100 * action
+    for _ in range(10):
+        velocity = velocity + (100 * (target - position) - 20 * velocity) * 0.01
+        position = position + velocity * 0.01
+    after = SIMULATOR(state, action)
+    np.testing.assert_allclose(after[[0, 1, 5, 6]], [*position, *velocity], rtol=1e-12)
+
+
+def test_a_block_that_nothing_touches_stays_where_it_is_bit_for_bit():
+    state = state_of((60, 60), (MIDDLE, MIDDLE), angle=0.7)
+    states = play(SIMULATOR, state, [(0.2, 0.1)] * 3)
+    np.testing.assert_array_equal(states[:, 2:5], np.tile(state[2:5], (4, 1)))
+
+
+def test_a_disc_far_from_the_block_moves_as_in_the_full_simulation():
+    state, target = state_of((60, 60), (300, 300), angle=0.7), (110.0, 80.0)
+    simulated = SIMULATOR._simulate(state, target, near_wall=True)
+    np.testing.assert_allclose(SIMULATOR(state, (np.array(target) - 60) / 100), simulated, rtol=0, atol=1e-9)
+
+
+def test_a_push_through_the_centre_of_mass_moves_the_block_straight():
+    state = state_of((MIDDLE, 150), (MIDDLE, 170))
+    after = play(SIMULATOR, state, [(0.0, 0.5)] * 5)[-1]
+    assert after[3] > state[3] + 30
+    assert abs(after[2] - state[2]) < 1e-6
+    assert min(after[4], 2 * np.pi - after[4]) < 1e-6
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_push_beside_the_centre_of_mass_turns_the_block_as_its_moment_says(side):
+    arm = 40.0
+    state = state_of((MIDDLE + side * arm, MIDDLE - 15), (MIDDLE, MIDDLE))
+    after = play(SIMULATOR, state, [(0.0, 0.05)] * 2)[-1]
+    turned = (after[4] + np.pi) % (2 * np.pi) - np.pi
+    moved = centre_of_mass(after) - centre_of_mass(state)
+    assert moved[1] > 0.5
+    assert turned == pytest.approx(side * arm * moved[1] / T.moment, rel=0.05)
+
+
+def test_a_block_that_is_no_longer_pushed_stands_still():
+    pushed = play(SIMULATOR, state_of((MIDDLE, 150), (MIDDLE, 170)), [(0.0, 1.0)] * 3)[-1]
+    assert pushed[8] > 100
+    away = play(SIMULATOR, pushed, [(0.0, -1.0)] * 3)
+    np.testing.assert_array_equal(away[2:, 7:], 0)
+    np.testing.assert_array_equal(away[2, 2:5], away[3, 2:5])
+
+
+def test_the_disc_stays_within_the_walls():
+    for action in ((1, 1), (-1, -1), (1, -1), (-0.3, 1)):
+        states = play(SIMULATOR, state_of((100, 400), (MIDDLE, 200)), [action] * 25)
+        assert states[:, :2].min() >= WALL + 15
+        assert states[:, :2].max() <= ARENA - WALL - 15
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_that_is_pushed_at_a_wall_stops_there(name):
+    block = BLOCKS[name]
+    simulator = Simulator(block, radius=15.0)
+    for direction in ((1, 0), (0, 1), (-1, 0), (0, -1)):
+        centre = np.array([MIDDLE, MIDDLE]) + 130 * np.array(direction) - block.centre
+        start = np.array([MIDDLE, MIDDLE]) + (130 - block.extent() - 20) * np.array(direction)
+        states = play(simulator, state_of(start, centre), [np.array(direction)] * 40)
+        # A substep at full speed is 3.8 units long, and a block that meets the wall is noticed one later.
+        assert inside_walls(states[-1], block) > -4
+        assert overlap(states[-1], block) - inside_walls(states[-1], block) < 8
+
+
+def test_pressing_with_all_force_never_drives_the_block_out_of_the_arena():
+    rng = np.random.default_rng(0)
+    for seed in range(15):
+        env = PushT(48)
+        state = env.reset(seed=seed)[0]["state"]
+        for step in range(60):
+            action = towards_the_block(state) + 0.5 * (seed % 2) * rng.standard_normal(2)
+            state = SIMULATOR(state, np.clip(-action if step % 20 > 15 else action, -1, 1))
+            assert inside_walls(state) > -15
+            assert env.observation_space["state"].contains(state)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_each_step_is_a_function_of_state_and_action_even_in_contact(name):
+    block, rng = BLOCKS[name], np.random.default_rng(0)
+    used, other = Simulator(block, 15.0), Simulator(block, 15.0)
+    contacts = 0
+    for seed in range(6):
+        state = PushT(48, name).reset(seed=seed)[0]["state"]
+        for _ in range(50):
+            action = np.clip(towards_the_block(state, block) + 0.3 * rng.standard_normal(2), -1, 1)
+            after = used(state, action)
+            np.testing.assert_array_equal(other(state, action), after)
+            used(after, rng.uniform(-1, 1, 2))  # what it did in between does not matter
+            contacts += overlap(after, block) > -0.5
+            state = after
+    assert contacts > 100
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-300, -1e-17, 2 * np.pi, np.nextafter(2 * np.pi, 0), -3.0, 100.0])
+def test_the_angle_of_a_state_is_in_one_turn_and_stays_as_it_is(angle):
+    env = PushT(48)
+    env.set_state(state_of((60, 60), (MIDDLE, MIDDLE), angle))
+    state = env.state
+    assert 0 <= state[4] < 2 * np.pi
+    assert np.cos(state[4] - angle) == pytest.approx(1)
+    env.set_state(state)
+    np.testing.assert_array_equal(env.state, state)
+
+
+def test_a_block_that_turns_past_zero_keeps_its_angle_in_one_turn():
+    state = state_of((MIDDLE - 50, MIDDLE - 15), (MIDDLE, MIDDLE), angle=0.02)
+    states = play(SIMULATOR, state, [(0.0, 0.2)] * 6)
+    assert states[0, 4] < 0.1 and states[-1, 4] > 5
+    assert np.all((states[:, 4] >= 0) & (states[:, 4] < 2 * np.pi))
+
+
+def test_a_published_state_of_seven_numbers_is_one_with_a_block_at_rest():
+    env = PushT(48)
+    env.set_state(np.arange(7.0) + 30)
+    np.testing.assert_array_equal(env.state[[0, 1, 2, 3, 5, 6]], [30, 31, 32, 33, 35, 36])
+    np.testing.assert_array_equal(env.state[7:], 0)
+
+
+@pytest.mark.parametrize("state", [np.zeros(5), np.full(10, np.nan), np.full(10, 1e9)])
+def test_what_is_no_state_is_refused(state):
+    with pytest.raises(ValueError, match="state"):
+        PushT(48).set_state(state)
+
+
+def test_success_counts_both_positions_together_and_the_shorter_way_round():
+    env, goal = PushT(48), state_of((100, 100), (300, 300), angle=0.1)
+    for change, reached in (
+        ((19.9, 0, 0, 0, 0), True),
+        ((0, 0, 0, 20.1, 0), False),
+        ((14, 0, 14, 0, 0), True),
+        ((15, 0, 15, 0, 0), False),
+        ((0, 0, 0, 0, np.pi / 9 - 1e-6), True),
+        ((0, 0, 0, 0, -np.pi / 9 + 1e-6 + 2 * np.pi), True),
+        ((0, 0, 0, 0, np.pi / 9 + 1e-6), False),
+    ):
+        assert env.is_success(goal + np.pad(change, (0, 5)), goal) is reached
+
+
+def test_success_ignores_velocities():
+    goal = state_of((100, 100), (300, 300))
+    assert PushT(48).is_success(goal + np.repeat([0, 50], 5), goal)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_sampled_poses_are_apart_and_leave_the_disc_room_behind_the_block(name):
+    env = PushT(48, name)
+    env.reset(seed=0)
+    for _ in range(100):
+        state = env.sample_state()
+        assert overlap(state, BLOCKS[name]) < 0
+        assert inside_walls(state, BLOCKS[name]) >= 30
+        np.testing.assert_array_equal(state[5:], 0)
+
+
+def test_sampled_angles_cover_the_turn():
+    env = PushT(48)
+    env.reset(seed=0)
+    angles = np.array([env.sample_state()[4] for _ in range(400)])
+    assert np.histogram(angles, 8, (0, 2 * np.pi))[0].min() > 25
+
+
+def test_centre_and_moment_are_those_of_the_union_of_the_rectangles():
+    rng = np.random.default_rng(0)
+    for name in BLOCKS.keys() - {"T"}:  # whose published mass is not spread evenly
+        block = BLOCKS[name]
+        points = rng.uniform(-100, 100, (400_000, 2))
+        points = points[block.distance(points) == 0]
+        np.testing.assert_allclose(points.mean(0), block.centre, atol=0.5)
+        assert ((points - block.centre) ** 2).sum(1).mean() == pytest.approx(block.moment, rel=0.02)
+
+
+def test_an_unknown_block_is_named():
+    with pytest.raises(ValueError, match="no block 'S'; there are T, L"):
+        PushT(48, block="S")
+
+
+def test_a_larger_block_is_heavier_to_turn_and_a_larger_disc_keeps_farther_away():
+    variation = {"block_scale": 1.25, "agent_radius": 20.0}
+    env = PushT(48)
+    env.reset(seed=0, options={"variation": variation, "state": state_of((MIDDLE, 150), (MIDDLE, 172))})
+    assert env.simulator.block.moment == pytest.approx(1.25**2 * T.moment)
+    for _ in range(4):
+        env.step((0.0, 0.3))
+    state = env.state
+    assert state[3] > 172
+    assert overlap(state, T.scaled(1.25), 20.0) == pytest.approx(0, abs=1)
+    assert overlap(state, T.scaled(1.25), 15.0) < -4
