@@ -40,11 +40,21 @@ class EnvConfig:
 
 
 @dataclass(frozen=True)
+class RecordingConfig:
+    """Data of something that is not at hand: nothing to collect, nothing to plan in."""
+
+    name: str
+    frame_size: int
+    frameskip: int
+
+
+@dataclass(frozen=True)
 class DataConfig:
     path: str
     val_fraction: float
     split_seed: int
     num_workers: int
+    device: str
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ class TrainConfig:
     resume: bool
     device: str
     num_threads: int | None
-    env: EnvConfig
+    env: EnvConfig | RecordingConfig
     data: DataConfig
     model: ModelConfig
     regularizer: Component
@@ -117,6 +127,8 @@ class TrainConfig:
 @dataclass(frozen=True)
 class CollectConfig:
     data_path: str
+    num_episodes: int | None
+    num_workers: int | None
     env: EnvConfig
 
 
@@ -144,6 +156,8 @@ class AblateConfig:
 
 LIMITS: dict[str, tuple[float | None, float | None]] = {
     "seed": (0, None),
+    "num_episodes": (2, None),
+    "num_workers": (1, None),
     "num_threads": (1, None),
     "env.frame_size": (1, None),
     "env.frameskip": (1, None),
@@ -191,9 +205,10 @@ def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
             raise InputError(f"the configuration lacks {prefix + key!r}")
         kinds = alternatives(kind)
         value = float(values[key]) if float in kinds and type(values[key]) is int else values[key]
-        nested = next((option for option in kinds if is_dataclass(option)), None)
+        nested = [option for option in kinds if is_dataclass(option)]
         if nested and isinstance(value, dict):
-            arguments[key] = from_dict(value, nested, f"{prefix}{key}.")
+            fitting = [option for option in nested if value.keys() == get_type_hints(option).keys()]
+            arguments[key] = from_dict(value, (fitting or nested)[0], f"{prefix}{key}.")
         elif not any(_is_a(value, option) for option in kinds):
             wanted = " or ".join("null" if option is NoneType else option.__name__ for option in kinds)
             raise InputError(f"{prefix}{key}={value!r} must be {wanted}")
@@ -232,7 +247,7 @@ def check_resumed(path: Path, config: TrainConfig) -> None:
     """Refuses to go on with a run under other settings than it was begun with; training never sees the free ones."""
     begun, now = flat(OmegaConf.to_container(OmegaConf.load(path))), flat(asdict(config))
     free = (
-        *("resume", "name", "output_dir", "device", "num_threads", "data.num_workers", "data.path"),
+        *("resume", "name", "output_dir", "device", "num_threads", "data.num_workers", "data.device", "data.path"),
         *("planner", "planning", "evaluation"),
     )
     for key in sorted(begun.keys() | now.keys()):

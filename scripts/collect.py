@@ -1,4 +1,9 @@
-"""Collects a dataset with the environment's expert: `python scripts/collect.py env=two_room`."""
+"""Collects a dataset with the environment's expert: `python scripts/collect.py env=push_t num_episodes=2000`.
+
+Killed or interrupted at any moment, the same command goes on and ends with the same bytes.
+"""
+
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -11,9 +16,12 @@ from lewm.tracking import progress_bar
 
 @program("collect", CollectConfig)
 def main(config: CollectConfig) -> None:
-    expert = build(EXPERTS, config.env.collection.expert, "expert")
+    env = config.env
+    if config.num_episodes is not None:
+        env = replace(env, collection=replace(env.collection, num_episodes=config.num_episodes))
+    expert = build(EXPERTS, env.collection.expert, "expert")
     with progress_bar(Console()) as progress:
-        collect(config.data_path, config.env, expert, progress)
+        collect(config.data_path, env, expert, progress, config.num_workers)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from rich.progress import Progress
 from envs.experts import EXPERTS
 from lewm.config import CollectionConfig, EnvConfig, build
 from lewm.data.collection import collect
-from lewm.data.episodes import Episodes, EpisodeWriter
+from lewm.data.episode_writer import EpisodeWriter
+from lewm.data.episodes import Episodes
 from tests.fakes import COUNTING_METADATA, counting_episode
 
 # A shell makes what it starts in the background ignore SIGINT, which the tests of Ctrl-C send.
@@ -37,7 +38,7 @@ def two_room_config(num_episodes, max_steps, seed):
 def collect_two_room(path, num_episodes, max_steps, seed):
     """A dataset as scripts/collect.py makes it."""
     config = two_room_config(num_episodes, max_steps, seed)
-    collect(path, config, build(EXPERTS, config.collection.expert, "expert"), Progress(disable=True))
+    collect(path, config, build(EXPERTS, config.collection.expert, "expert"), Progress(disable=True), num_workers=1)
     return Episodes(path)
 
 

@@ -27,6 +27,7 @@ from lewm.errors import InputError
 from lewm.planning import PLANNERS
 from lewm.training.build import build_model, build_mpc, build_regularizer
 from tests.programs import compose
+from tests.registries import ENVS
 
 OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONFIGS.glob("*/*.yaml"))
 PLAN_OPTIONS = [option for option in OPTIONS if option.split("=")[0] in ("planner", "planning", "evaluation")]
@@ -61,9 +62,9 @@ def test_every_option_of_planning_composes_with_plan(option):
     assert isinstance(compose(option, "run=runs/x", program="plan", schema=PlanConfig), PlanConfig)
 
 
-@pytest.mark.parametrize("option", [option for option in OPTIONS if option.startswith("env=")])
-def test_every_environment_composes_with_collect(option):
-    config = compose(option, program="collect", schema=CollectConfig)
+@pytest.mark.parametrize("name", ENVS)
+def test_every_environment_composes_with_collect(name):
+    config = compose(f"env={name}", program="collect", schema=CollectConfig)
     assert config.data_path.endswith(config.env.name)
 
 

@@ -1,112 +1,141 @@
-"""Records episodes of a scripted policy in a Gymnasium vector environment."""
+"""Collects a dataset: episodes of a scripted policy, recorded by all cores, gone on with after any interruption."""
 
+import os
 import platform
+import re
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 from rich.progress import Progress
 
 from lewm.config import EnvConfig
-from lewm.data.episodes import EpisodeWriter, Metadata
-from lewm.environment import make_env, make_vector_env
+from lewm.data.episode_writer import EpisodeWriter
+from lewm.data.episodes import Metadata, episode_digest
+from lewm.data.recording import Episode, Policy, Recorder
+from lewm.data.workers import Workers
 from lewm.errors import InputError
 
-NUM_ENVS = 64
-"""Episodes recorded side by side; part of what makes a dataset reproducible, so not an option."""
 
+def collect(
+    path: str | Path, env_config: EnvConfig, policy: Policy, progress: Progress, num_workers: int | None = None
+) -> None:
+    """Writes the dataset that `env_config` describes to `path`, or goes on with what an interrupted call has written.
 
-class Policy(Protocol):
-    """A scripted policy over N environments: states (N, S), goals (N, S), previous actions (N, a) -> actions (N, a)."""
+    The bytes do not depend on num_workers nor on interruptions.
 
-    def __call__(
-        self, state: NDArray, goal_state: NDArray, previous_action: NDArray, rng: np.random.Generator
-    ) -> NDArray[np.float32]: ...
-
-
-class Episode(NamedTuple):
-    """(L+1, h, w, C) frames, (L+1, S) states, (L, a) raw actions."""
-
-    pixels: NDArray[np.uint8]
-    states: NDArray[np.float64]
-    actions: NDArray[np.float32]
-
-
-def record(env: gym.vector.VectorEnv, policy: Policy, max_steps: int, seed: tuple[int, int]) -> Iterator[Episode]:
-    """Plays one episode in each environment of `env`, to its end or max_steps, and yields them in order.
-
-    An episode depends on `seed` and on the number of environments only.
+    Args:
+      path: of the dataset; what is unfinished lies in `<path>.partial`.
+      env_config: the environment and what to collect.
+      policy: acts in the episodes.
+      progress: shows the bar.
+      num_workers: processes; None for all cores. One, or a single chunk, is recorded in this process.
     """
-    rng = np.random.default_rng(seed)
-    observation, info = env.reset(seed=int(rng.integers(2**31)))
-    pixels, states, actions = [observation["pixels"]], [observation["state"]], []
-    previous = np.zeros(env.action_space.shape or (), np.float32)
-    lengths = np.full(env.num_envs, max_steps)
-    for step in range(max_steps):
-        previous = policy(states[-1], info["goal_state"], previous, rng)
-        observation, _, terminated, truncated, info = env.step(previous)
-        pixels.append(observation["pixels"])
-        states.append(observation["state"])
-        actions.append(previous)
-        lengths = np.where((terminated | truncated) & (lengths == max_steps), step + 1, lengths)
-        if (lengths <= step + 1).all():
-            break
-    for i, length in enumerate(lengths):
-        yield Episode(
-            np.stack([frames[i] for frames in pixels[: length + 1]]),
-            np.stack([state[i] for state in states[: length + 1]]),
-            np.stack([action[i] for action in actions[:length]]),
-        )
-
-
-def collect(path: str | Path, env_config: EnvConfig, policy: Policy, progress: Progress) -> None:
-    """Writes the dataset that `env_config` describes to `path`."""
     config = env_config.collection
     if config.num_episodes < 2 or config.max_steps < 1:
         raise InputError(
             f"env.collection.num_episodes={config.num_episodes} must be at least 2, a training and a held-out episode,"
             f" and env.collection.max_steps={config.max_steps} at least 1"
         )
-    env = make_vector_env(env_config, min(NUM_ENVS, config.num_episodes))
-    single = make_env(env_config)
-    metadata = Metadata(
+    if num_workers is not None and num_workers < 1:
+        raise InputError(f"num_workers={num_workers} must be at least 1")
+    with (
+        closing(Recorder(env_config, policy)) as recorder,
+        EpisodeWriter(path, describe(env_config, policy, recorder), resumable=True) as writer,
+    ):
+        try:
+            _keep_intact(writer, config.num_episodes, recorder.chunk_size, progress)
+            begin, num_frames = time.perf_counter(), writer.num_frames
+            _record_rest(writer, env_config, policy, recorder, progress, num_workers or _num_cores())
+        except KeyboardInterrupt:
+            complete = writer.num_episodes - writer.num_episodes % recorder.chunk_size
+            progress.console.print(
+                f"interrupted: {complete} of {config.num_episodes} episodes are in {writer.partial};"
+                " the same command goes on with them"
+            )
+            raise
+    new, seconds = writer.num_frames - num_frames, time.perf_counter() - begin
+    there = f" ({writer.num_frames:,} with those that were there)" if num_frames else ""
+    progress.console.print(f"collected {new:,} frames{there} at {new / seconds:,.0f} frames/s: {writer.path}")
+
+
+def describe(env_config: EnvConfig, policy: Policy, recorder: Recorder) -> Metadata:
+    """Metadata of what is collected: all that its bytes depend on, but for the number of episodes."""
+    single = recorder.single
+    return Metadata(
         env_id=env_config.id,
         frame_size=env_config.frame_size,
         state_names=list(single.state_names),
         action_low=single.action_space.low.tolist(),
         action_high=single.action_space.high.tolist(),
+        env_kwargs=dict(env_config.kwargs),
         collection={
-            "policy": repr(policy),
-            "seed": config.seed,
-            "max_steps": config.max_steps,
+            "policy": re.sub(r" at 0x[0-9a-f]+", "", repr(policy)),
+            "seed": env_config.collection.seed,
+            "max_steps": env_config.collection.max_steps,
+            "side_by_side": recorder.chunk_size,
             "versions": {"python": platform.python_version(), "numpy": np.__version__, "gymnasium": gym.__version__},
+            "simulator": single.provenance(),
         },
     )
-    bar = progress.add_task("collecting", total=config.num_episodes, unit="episodes")
-    begin, num_frames = time.perf_counter(), 0
 
-    def write(episodes: list[Episode]) -> None:
-        for episode in episodes:
-            writer.append(*episode)
-            progress.advance(bar)
 
-    # Hashing and writing release the interpreter lock: a thread does them while the next chunk is simulated.
-    with EpisodeWriter(path, metadata) as writer, ThreadPoolExecutor(1) as thread:
-        pending: Future[None] | None = None
-        for start in range(0, config.num_episodes, env.num_envs):
-            episodes = record(env, policy, config.max_steps, (config.seed, start))
-            chunk = list(islice(episodes, config.num_episodes - start))
-            num_frames += sum(len(episode.pixels) for episode in chunk)
-            if pending:
-                pending.result()
-            pending = thread.submit(write, chunk)
-        if pending:
-            pending.result()
-    rate = num_frames / (time.perf_counter() - begin)
-    progress.console.print(f"collected {num_frames:,} frames at {rate:,.0f} frames/s: {path}")
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _keep_intact(writer: EpisodeWriter, num_episodes: int, chunk_size: int, progress: Progress) -> None:
+    """Cuts what an interrupted call has left to the whole chunks in front of the first damaged episode."""
+    if writer.num_episodes == 0:
+        return
+    found, num_intact = writer.num_episodes, 0
+    bar = progress.add_task("checking what is there", total=found, unit="episodes")
+    for _ in takewhile(bool, writer.intact()):
+        num_intact += 1
+        progress.advance(bar)
+    progress.remove_task(bar)
+    kept = min(num_intact, num_episodes)
+    if kept < num_episodes:
+        kept -= kept % chunk_size
+    writer.truncate(kept)
+    damage = f"; episode {num_intact} is damaged" if num_intact < found else ""
+    progress.console.print(f"going on with {kept} of {num_episodes} episodes in {writer.partial}{damage}")
+
+
+def _record_rest(
+    writer: EpisodeWriter,
+    env_config: EnvConfig,
+    policy: Policy,
+    recorder: Recorder,
+    progress: Progress,
+    num_workers: int,
+) -> None:
+    """Records the chunks that are missing."""
+    total = env_config.collection.num_episodes
+    missing = range(-(-writer.num_episodes // recorder.chunk_size), recorder.num_chunks)
+    bar = progress.add_task("collecting", total=total, completed=writer.num_episodes, unit="episodes")
+    begin, num_frames = time.perf_counter(), writer.num_frames
+    num_workers = min(num_workers, len(missing))
+    with ExitStack() as stack:
+        if num_workers > 1:
+            workers = stack.enter_context(Workers(env_config, policy, num_workers, writer.partial))
+            chunks: Iterator[Iterable[tuple[Episode, bytes]]] = workers.chunks(missing)
+        else:
+            chunks = _chunks(recorder, missing)
+        for chunk in chunks:
+            for episode, digest in chunk:
+                writer.append(*episode, digest=digest)
+            writer.commit()
+            rate = (writer.num_frames - num_frames) / (time.perf_counter() - begin)
+            description = f"collecting, {rate:,.0f} frames/s"
+            progress.update(bar, completed=writer.num_episodes, description=description)
+
+
+def _chunks(recorder: Recorder, numbers: range) -> Iterator[Iterator[tuple[Episode, bytes]]]:
+    """Records chunks in this process, as Workers do in theirs."""
+    for number in numbers:
+        yield ((episode, episode_digest(*episode)) for episode in recorder.chunk(number))

@@ -1,25 +1,38 @@
 """Recording: what is written is what happened, and the same again byte for byte."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.progress import Progress
 
+from envs.experts import EXPERTS
+from envs.experts.expert import Expert
 from envs.two_room import move
-from lewm.data.collection import NUM_ENVS, collect, record
+from lewm.config import build
+from lewm.data import recording
+from lewm.data.collection import collect
 from lewm.data.episodes import Episodes
+from lewm.data.recording import NUM_ENVS, Recorder, record
+from lewm.data.workers import Workers
 from lewm.errors import InputError
-from tests.conftest import collect_two_room, two_room_config
+from tests.conftest import collect_two_room
 from tests.fakes import CountingVectorEnv
+from tests.folders import contents
+from tests.registries import ENVS
+from tests.walk_env import Walker, walk_config
 
 
-def count_down(state, goal_state, previous_action, rng):
+class CountDown(Expert):
     """Acts with 100 + the number of the step, so that an action tells where it was taken."""
-    return (100 + state[:, :1]).astype(np.float32)
+
+    def __call__(self, state, goal_state, previous_action, rng):
+        return (100 + state[:, :1]).astype(np.float32)
 
 
 @pytest.fixture
 def counted():
-    return list(record(CountingVectorEnv(4), count_down, max_steps=5, seed=(0, 0)))
+    return list(record(CountingVectorEnv(4), CountDown(), max_steps=5, seed=(0, 0)))
 
 
 def test_an_episode_ends_when_its_environment_does_or_at_the_last_step(counted):
@@ -47,19 +60,68 @@ def test_recorded_actions_lead_from_each_recorded_state_to_the_next(two_room_dat
 
 
 def test_a_dataset_describes_its_environment(two_room_data):
-    two_room_data.check_fits("envs:lewm/TwoRoom-v0", 48)
+    two_room_data.check_fits(replace(ENVS["two_room"], frame_size=48))
     assert two_room_data.metadata.state_names == ["agent_x", "agent_y"]
     assert (two_room_data.metadata.action_low, two_room_data.metadata.action_high) == ([-1.0, -1.0], [1.0, 1.0])
+
+
+def test_a_dataset_describes_how_it_came_about(tmp_path):
+    collect(tmp_path / "data", walk_config(step_s=1e-9, seed=3), Walker(0.5), Progress(disable=True), 1)
+    metadata = Episodes(tmp_path / "data").metadata
+    assert (metadata.env_id, metadata.env_kwargs) == ("tests.walk_env:tests/Walk-v0", {"step_s": 1e-9})
+    found = metadata.collection
+    assert (found["policy"], found["seed"], found["max_steps"]) == ("Walker(scale=0.5, stop=None)", 3, 10)
+    assert found["versions"].keys() == {"python", "numpy", "gymnasium"}
+    assert found["simulator"] == {"simulator": "walk 1.0", "renderer": "numpy"}
 
 
 def test_collecting_again_gives_the_same_bytes(tmp_path):
     paths = [tmp_path / name for name in ("a", "b")]
     for path in paths:
         collect_two_room(path, num_episodes=NUM_ENVS + 3, max_steps=4, seed=5)
-    names = sorted(path.name for path in paths[0].iterdir())
-    assert names == ["actions.npy", "lengths.npy", "metadata.json", "pixels.npy", "states.npy"]
-    for name in names:
-        assert (paths[0] / name).read_bytes() == (paths[1] / name).read_bytes()
+    names = {"actions.npy", "digests.npy", "lengths.npy", "metadata.json", "pixels.npy", "states.npy"}
+    assert contents(paths[0]).keys() == names
+    assert contents(paths[0]) == contents(paths[1])
+
+
+@pytest.mark.parametrize("env", ["Walk", "WalkVector"])
+@pytest.mark.parametrize("num_workers", [2, 3])
+def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path, env, num_workers):
+    config = walk_config(num_episodes=2 * NUM_ENVS + 5, max_steps=6, env=env)
+    for name, num in (("one", 1), ("several", num_workers)):
+        collect(tmp_path / name, config, Walker(), Progress(disable=True), num)
+    assert contents(tmp_path / "one") == contents(tmp_path / "several")
+    assert len(np.unique(Episodes(tmp_path / "one").lengths)) > 1
+
+
+@pytest.mark.parametrize("env", ["Walk", "WalkVector"])
+def test_a_chunk_does_not_depend_on_those_that_were_recorded_before_it(env):
+    config = walk_config(num_episodes=2 * NUM_ENVS, max_steps=4, env=env)
+    used, fresh = Recorder(config, Walker()), Recorder(config, Walker())
+    for number in (0, 1):
+        list(used.chunk(number))
+    for episode, expected in zip(used.chunk(1), fresh.chunk(1), strict=True):
+        for array, other in zip(episode, expected, strict=True):
+            np.testing.assert_array_equal(array, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENVS)
+def test_a_chunk_does_not_depend_on_what_its_process_has_recorded(tmp_path, name):
+    config = replace(ENVS[name], collection=replace(ENVS[name].collection, num_episodes=NUM_ENVS + 2, max_steps=5))
+    expert = build(EXPERTS, config.collection.expert, "expert")
+    digests = []
+    for numbers in (range(2), range(1, 2)):
+        with Workers(config, expert, 1, tmp_path) as workers:
+            digests.append([[digest for _, digest in chunk] for chunk in workers.chunks(numbers)][-1])
+    assert digests[0] == digests[1]
+
+
+def test_episodes_of_large_frames_are_recorded_in_smaller_chunks(monkeypatch):
+    monkeypatch.setattr(recording, "CHUNK_BYTES", 10 * 7 * 48 * 48 * 3)
+    assert Recorder(walk_config(100, max_steps=6, env="WalkVector"), Walker()).chunk_size == 10
+    assert Recorder(walk_config(100, max_steps=700, env="WalkVector"), Walker()).chunk_size == 1
+    assert Recorder(walk_config(100, max_steps=6, env="Walk"), Walker()).chunk_size == 1
 
 
 def test_another_seed_gives_other_episodes(tmp_path):
@@ -73,22 +135,6 @@ def test_collecting_more_episodes_keeps_the_first(tmp_path):
     assert len(many) == NUM_ENVS + 7
     np.testing.assert_array_equal(many.pixels[: len(few.pixels)], few.pixels)
     assert len(np.unique(many.states[many.frame_offsets], axis=0)) == NUM_ENVS + 7
-
-
-def test_a_policy_that_fails_leaves_no_dataset(tmp_path):
-    class Tired:
-        steps = 0
-
-        def __call__(self, state, goal_state, previous_action, rng):
-            self.steps += 1
-            if self.steps > 5:
-                raise RuntimeError("tired")
-            return np.zeros((len(state), 2), np.float32)
-
-    config = two_room_config(num_episodes=NUM_ENVS + 3, max_steps=4, seed=0)
-    with pytest.raises(RuntimeError, match="tired"):
-        collect(tmp_path / "data", config, Tired(), Progress(disable=True))
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("num_episodes", "max_steps"), [(1, 4), (0, 4), (3, 0)])

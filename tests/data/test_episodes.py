@@ -3,14 +3,21 @@
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lewm.data.episodes import Episodes, EpisodeWriter
+from lewm.config import RecordingConfig
+from lewm.data.episode_writer import EpisodeWriter
+from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from tests.conftest import COUNTING_LENGTHS
 from tests.fakes import COUNTING_METADATA, counting_episode
+from tests.folders import contents
+from tests.registries import ENVS
+
+COUNTING_ENV = replace(ENVS["two_room"], id="tests/Counting-v0", frame_size=4)
 
 
 def write(path, lengths=(3, 5)):
@@ -83,9 +90,92 @@ def test_the_remains_of_a_killed_writer_do_not_disturb_the_next(tmp_path):
     for name in ("pixels.npy", "lengths.npy", "something.else"):
         (remains / name).write_bytes(b"half an episode")
     assert Episodes(write(tmp_path / "data")).lengths.tolist() == [3, 5]
-    assert sorted(path.name for path in tmp_path.rglob("*.*")) == sorted(
-        ["pixels.npy", "states.npy", "actions.npy", "lengths.npy", "metadata.json"]
-    )
+    names = ["pixels.npy", "states.npy", "actions.npy", "lengths.npy", "digests.npy", "metadata.json"]
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == sorted(names)
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+@pytest.mark.parametrize("name", ["pixels", "states", "actions", "dtype", "no actions"])
+def test_an_episode_that_does_not_fit_its_metadata_is_refused_in_one_line(tmp_path, name, resumable):
+    pixels, states, actions = counting_episode(0, 3)
+    wrong = {
+        "pixels": (pixels[:, :3], states, actions),
+        "states": (pixels, states[:, :1], actions),
+        "actions": (pixels, states, actions[:2]),
+        "dtype": (pixels.astype(np.float32), states, actions),
+        "no actions": (pixels[:1], states[:1], actions[:0]),
+    }
+    with pytest.raises(InputError, match=r"episode 1 of .*data has frames") as error:
+        write_two(tmp_path / "data", wrong[name], resumable)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "data").exists()
+
+
+def write_two(path, second, resumable):
+    with EpisodeWriter(path, COUNTING_METADATA, resumable=resumable) as writer:
+        writer.append(*counting_episode(0, 3))
+        writer.append(*second)
+
+
+def test_a_dataset_without_an_episode_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no episode"):
+        write(tmp_path / "data", lengths=())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_may_have_no_states(tmp_path):
+    metadata = replace(COUNTING_METADATA, state_names=[])
+    with EpisodeWriter(tmp_path / "data", metadata) as writer:
+        for number, length in enumerate((3, 5)):
+            pixels, _, actions = counting_episode(number, length)
+            writer.append(pixels, np.zeros((length + 1, 0)), actions)
+    data = Episodes(tmp_path / "data")
+    assert data.states.shape == (10, 0)
+    assert list(data.intact()) == [True, True]
+
+
+def leave_unfinished(path):
+    """A resumable writer that fails with one episode committed and another one appended."""
+
+    def write_some():
+        with EpisodeWriter(path, COUNTING_METADATA, resumable=True) as writer:
+            writer.append(*counting_episode(0, 3))
+            writer.commit()
+            writer.append(*counting_episode(7, 7))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_some()
+
+
+def test_an_unfinished_collection_is_not_removed_by_another_writer(tmp_path):
+    leave_unfinished(tmp_path / "data")
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"data\.partial holds an unfinished dataset"):
+        EpisodeWriter(tmp_path / "data", COUNTING_METADATA)
+    assert contents(tmp_path) == before
+
+
+def test_a_resumable_writer_goes_on_behind_what_was_committed(tmp_path):
+    leave_unfinished(tmp_path / "data")
+    with EpisodeWriter(tmp_path / "data", COUNTING_METADATA, resumable=True) as writer:
+        assert (writer.num_episodes, writer.num_frames) == (1, 4)
+        writer.append(*counting_episode(1, 5))
+    assert contents(tmp_path / "data") == contents(write(tmp_path / "at_once"))
+
+
+@pytest.mark.parametrize("name", ["pixels", "states", "actions", "digests"])
+def test_an_episode_whose_bytes_have_changed_is_found(tmp_path, name):
+    path = write(tmp_path / "data", lengths=(3, 5, 4))
+    assert list(Episodes(path).intact()) == [True, True, True]
+    data = Episodes(path)
+    array = np.load(path / f"{name}.npy", mmap_mode="r+")
+    array[len(array) // 2] += 1
+    array.flush()
+    assert (list(data.intact()) == [True, False, True]) == (name != "digests")
+    if name == "digests":
+        with pytest.raises(InputError, match="digests"):
+            Episodes(path)
 
 
 def test_a_writer_does_not_touch_what_is_there(tmp_path):
@@ -104,11 +194,27 @@ def test_the_content_hash_is_of_the_arrays(tmp_path):
     assert same.content_hash != other.content_hash
 
 
-@pytest.mark.parametrize(("env_id", "frame_size"), [("tests/Other-v0", 4), ("tests/Counting-v0", 8)])
-def test_data_of_another_environment_or_frame_size_are_refused(counting_data, env_id, frame_size):
-    counting_data.check_fits("tests/Counting-v0", 4)
-    with pytest.raises(InputError):
-        counting_data.check_fits(env_id, frame_size)
+def test_data_made_with_other_arguments_of_the_environment_are_refused(tmp_path):
+    metadata = replace(COUNTING_METADATA, env_kwargs={"block": "T", "sizes": [1, 2]})
+    with EpisodeWriter(tmp_path / "data", metadata) as writer:
+        writer.append(*counting_episode(0, 3))
+    data = Episodes(tmp_path / "data")
+    data.check_fits(replace(COUNTING_ENV, kwargs={"block": "T", "sizes": (1, 2)}))
+    with pytest.raises(InputError, match=r"env\.kwargs=.*'T'.*not .*'L'"):
+        data.check_fits(replace(COUNTING_ENV, kwargs={"block": "L", "sizes": [1, 2]}))
+
+
+@pytest.mark.parametrize("changes", [{"id": "tests/Other-v0"}, {"frame_size": 8}])
+def test_data_of_another_environment_or_frame_size_are_refused(counting_data, changes):
+    counting_data.check_fits(COUNTING_ENV)
+    with pytest.raises(InputError, match="give another data path"):
+        counting_data.check_fits(replace(COUNTING_ENV, **changes))
+
+
+def test_as_recordings_any_data_of_the_frame_size_will_do(counting_data):
+    counting_data.check_fits(RecordingConfig("recorded", frame_size=4, frameskip=5))
+    with pytest.raises(InputError, match=r"env\.frame_size"):
+        counting_data.check_fits(RecordingConfig("recorded", frame_size=8, frameskip=5))
 
 
 def _edit_metadata(**changes):
@@ -137,7 +243,14 @@ DAMAGES = {
     "a file in its place": lambda path: (shutil.rmtree(path), path.write_text("")),
     "a folder of something else": lambda path: (path / "metadata.json").unlink(),
     "another format": _edit_metadata(format="lerobot"),
-    "a later version": _edit_metadata(version=2),
+    "an earlier version": _edit_metadata(version=1),
+    "a later version": _edit_metadata(version=3),
+    "an unfinished dataset": lambda path: (path / "metadata.json").write_text(
+        (path / "metadata.json").read_text().replace(f'"{Episodes(path).content_hash}"', "null")
+    ),
+    "another hash": _edit_metadata(content_hash="0" * 64),
+    "other digests": _replace("digests.npy", np.zeros((2, 32), np.uint8)),
+    "no digests": lambda path: (path / "digests.npy").unlink(),
     "metadata that are a list": lambda path: (path / "metadata.json").write_text("[]"),
     "metadata cut off": _truncate("metadata.json", 40),
     "metadata that are empty": _truncate("metadata.json", 0),

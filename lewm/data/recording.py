@@ -1,0 +1,141 @@
+"""Plays episodes of a scripted policy. Worker processes import this module: it must not import torch."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lewm.config import EnvConfig
+from lewm.environment import make_env, make_vector_env
+
+NUM_ENVS = 64
+"""Most episodes recorded side by side; part of what makes a dataset reproducible, so not an option."""
+
+CHUNK_BYTES = 2**28
+"""Most bytes of the frames of one chunk, unless one episode has more; no option for the same reason."""
+
+
+class Policy(Protocol):
+    """A scripted policy over N environments: states (N, S), goals (N, S), previous actions (N, a) -> actions (N, a)."""
+
+    def begin(self, env: Any, rng: np.random.Generator) -> "Policy":
+        """The policy for the episode that `env` has just begun; not called for a vector environment."""
+
+    def __call__(
+        self, state: NDArray, goal_state: NDArray, previous_action: NDArray, rng: np.random.Generator
+    ) -> NDArray[np.float32]: ...
+
+
+@runtime_checkable
+class BatchPolicy(Protocol):
+    """One that does something at the beginning of N episodes side by side, too."""
+
+    def begin_batch(self, num_envs: int, rng: np.random.Generator) -> Policy:
+        """The policy for these episodes."""
+
+
+class Episode(NamedTuple):
+    """(L+1, h, w, C) frames, (L+1, S) states, (L, a) raw actions."""
+
+    pixels: NDArray[np.uint8]
+    states: NDArray[np.float64]
+    actions: NDArray[np.float32]
+
+
+class OneEnv:
+    """A GoalEnv with the batch axis of a vector environment, N = 1."""
+
+    num_envs = 1
+
+    def __init__(self, env: Any) -> None:
+        self.env, self.single_action_space = env, env.action_space
+
+    def reset(self, *, seed: int) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        return self._batched(*self.env.reset(seed=seed))
+
+    def step(self, actions: NDArray) -> tuple[dict[str, NDArray], Any, NDArray, NDArray, dict[str, NDArray]]:
+        observation, reward, terminated, truncated, info = self.env.step(actions[0])
+        observation, info = self._batched(observation, info)
+        return observation, reward, np.array([terminated]), np.array([truncated]), info
+
+    def close(self) -> None:
+        """Nothing: whoever made the environment closes it."""
+
+    @staticmethod
+    def _batched(observation: Any, info: Any) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        return {key: value[None] for key, value in observation.items()}, {"goal_state": info["goal_state"][None]}
+
+
+class Recorder:
+    """Records the chunks of a collection: episodes of an environment's own vector form side by side, others alone.
+
+    Attributes:
+      single: the environment, to be asked about itself.
+      chunk_size: episodes of a chunk; a function of the configuration only.
+    """
+
+    def __init__(self, config: EnvConfig, policy: Policy) -> None:
+        self._config, self._policy = config.collection, policy
+        self.single = make_env(config)
+        if self.single.spec.vector_entry_point is None:
+            self.chunk_size = 1
+            self._env: Any = OneEnv(self.single)
+        else:
+            episode_bytes = (config.collection.max_steps + 1) * 3 * config.frame_size**2
+            fitting = max(CHUNK_BYTES // episode_bytes, 1)
+            self.chunk_size = min(NUM_ENVS, fitting, config.collection.num_episodes)
+            self._env = make_vector_env(config, self.chunk_size)
+
+    def close(self) -> None:
+        """Gives back what a simulator holds."""
+        self._env.close()
+        self.single.close()
+
+    @property
+    def num_chunks(self) -> int:
+        return -(-self._config.num_episodes // self.chunk_size)
+
+    def chunk(self, number: int) -> Iterator[Episode]:
+        """Episodes number * chunk_size and following; they depend on the seed and the number only."""
+        start = number * self.chunk_size
+        episodes = record(self._env, self._policy, self._config.max_steps, (self._config.seed, start))
+        return islice(episodes, self._config.num_episodes - start)
+
+
+def record(env: Any, policy: Policy, max_steps: int, seed: tuple[int, int]) -> Iterator[Episode]:
+    """Plays one episode in each environment of `env`, to its end or max_steps, and yields them in order.
+
+    An episode depends on `seed` and on the number of environments only.
+
+    Args:
+      env: a vector environment that resets nothing by itself, or OneEnv.
+      policy: of the episodes.
+      max_steps: most actions of an episode.
+      seed: of everything random.
+    """
+    rng = np.random.default_rng(seed)
+    observation, info = env.reset(seed=int(rng.integers(2**31)))
+    if isinstance(env, OneEnv):
+        policy = policy.begin(env.env, rng)
+    elif isinstance(policy, BatchPolicy):
+        policy = policy.begin_batch(env.num_envs, rng)
+    pixels, states, actions = [observation["pixels"]], [observation["state"]], []
+    previous = np.zeros((env.num_envs, *env.single_action_space.shape), np.float32)
+    lengths = np.full(env.num_envs, max_steps)
+    for step in range(max_steps):
+        previous = policy(states[-1], info["goal_state"], previous, rng)
+        observation, _, terminated, truncated, info = env.step(previous)
+        pixels.append(observation["pixels"])
+        states.append(observation["state"])
+        actions.append(previous)
+        lengths = np.where((terminated | truncated) & (lengths == max_steps), step + 1, lengths)
+        if (lengths <= step + 1).all():
+            break
+    for i, length in enumerate(lengths):
+        yield Episode(
+            np.stack([frames[i] for frames in pixels[: length + 1]]),
+            np.stack([state[i] for state in states[: length + 1]], dtype=np.float64),
+            np.stack([action[i] for action in actions[:length]], dtype=np.float32),
+        )

@@ -1,0 +1,128 @@
+"""Collections that were killed or interrupted are gone on with, and end with the same bytes."""
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lewm.errors import one_line_errors
+from tests.collecting import num_committed, run
+from tests.folders import contents
+from tests.walk_env import walk_config
+
+ROOT = Path(__file__).parents[2]
+SLOW = walk_config(num_episodes=60, max_steps=12, step_s=0.002)
+SIDE_BY_SIDE = walk_config(num_episodes=300, max_steps=5, env="WalkVector", step_s=0.0002)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def collect_and_exit(path, config, num_workers):
+    with one_line_errors():
+        run(path, config, num_workers=num_workers, console=Console(file=(path.parent / "said").open("w"), width=500))
+
+
+@pytest.fixture
+def start():
+    """Starts a collection in a process of its own; a fork, because a fresh interpreter would import torch."""
+
+    def begin(path, config, num_workers):
+        process = multiprocessing.get_context("fork").Process(target=collect_and_exit, args=(path, config, num_workers))
+        process.start()
+        processes.append(process)
+        return process
+
+    processes = []
+    yield begin
+    for process in processes:
+        process.kill()
+        process.join()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What uninterrupted collections leave."""
+    folder = tmp_path_factory.mktemp("whole")
+    for name, config in (("SLOW", SLOW), ("SIDE_BY_SIDE", SIDE_BY_SIDE)):
+        run(folder / name, config)
+    return {"SLOW": contents(folder / "SLOW"), "SIDE_BY_SIDE": contents(folder / "SIDE_BY_SIDE")}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("name", ["SLOW", "SIDE_BY_SIDE"])
+def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_bytes(tmp_path, start, whole, name, num_workers):
+    path, config = tmp_path / "data", {"SLOW": SLOW, "SIDE_BY_SIDE": SIDE_BY_SIDE}[name]
+    moments, counts = random.Random(num_workers), []
+    for _ in range(4 - num_workers):
+        before = num_committed(path)
+        process = start(path, config, num_workers)
+        wait_for(lambda before=before, process=process: num_committed(path) > before or not process.is_alive())
+        time.sleep(0.05 * moments.random())
+        process.kill()
+        process.join()
+        counts.append(num_committed(path))
+        if path.exists():  # it was faster than the signal
+            break
+    assert counts[0] > 0
+    if not path.exists():
+        run(path, config, num_workers=num_workers)
+    assert contents(path) == whole[name]
+    assert [each.name for each in tmp_path.iterdir() if each.name != "said"] == ["data"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("seconds", [0, 0.01, 0.05])
+def test_killed_while_it_starts_it_is_no_hindrance(tmp_path, start, whole, seconds):
+    process = start(tmp_path / "data", SLOW, 1)
+    time.sleep(seconds)
+    process.kill()
+    process.join()
+    run(tmp_path / "data", SLOW)
+    assert contents(tmp_path / "data") == whole["SLOW"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_ctrl_c_ends_it_with_130_and_the_way_to_go_on(tmp_path, start, whole, num_workers):
+    process = start(tmp_path / "data", SLOW, num_workers)
+    wait_for(lambda: num_committed(tmp_path / "data") >= 3)
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    said = (tmp_path / "said").read_text()
+    assert process.exitcode == 130
+    assert f"{num_committed(tmp_path / 'data')} of 60 episodes are in {tmp_path}/data.partial" in said
+    assert "the same command goes on" in said
+    run(tmp_path / "data", SLOW)
+    assert contents(tmp_path / "data") == whole["SLOW"]
+
+
+def test_ctrl_c_in_a_terminal_ends_the_program_and_its_workers(tmp_path):
+    path = tmp_path / "data"
+    process = subprocess.Popen(
+        [sys.executable, "scripts/collect.py", "env.frame_size=48", "num_episodes=100000", f"data_path={path}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: num_committed(path) >= 64 or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all processes in the foreground
+    said, _ = process.communicate()  # returns when its workers, which have the same output, have ended as well
+    assert process.returncode == 130
+    assert "the same command goes on" in said.replace("\n", " ")
+    assert "Traceback" not in said
+    assert not path.exists()
