@@ -16,9 +16,10 @@ from rich.console import Console
 
 from envs.experts import EXPERTS
 from lewm.command_line import program
-from lewm.config import TrainConfig, build, check_resumed, save
+from lewm.config import EnvConfig, TrainConfig, build, check_resumed, save
 from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.collection import collect
+from lewm.data.device_clips import DeviceClips
 from lewm.data.episodes import Episodes
 from lewm.data.normalize import ActionNormalizer
 from lewm.distributed import use_all_cores
@@ -26,6 +27,7 @@ from lewm.errors import InputError
 from lewm.evaluation.control import MPCPolicy
 from lewm.evaluation.evaluate import draw_manifest, evaluate, print_results
 from lewm.evaluation.probing import Validation
+from lewm.evaluation.report import save_results
 from lewm.tracking import describe_process, progress_bar, run_lock
 from lewm.training.build import build_mpc, build_objective
 from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe
@@ -36,7 +38,8 @@ from lewm.training.trainer import Trainer
 def main(config: TrainConfig) -> None:
     accelerator = start_accelerator(config)
     console = Console(quiet=not accelerator.is_main_process)
-    expert = build(EXPERTS, config.env.collection.expert, "expert")
+    env = config.env if isinstance(config.env, EnvConfig) else None
+    expert = build(EXPERTS, env.collection.expert, "expert") if env else None
     with ExitStack() as stack:
         checkpoint = find_checkpoint(config)
         accelerator.wait_for_everyone()
@@ -44,11 +47,11 @@ def main(config: TrainConfig) -> None:
             stack.enter_context(run_lock(config.run_dir))
             describe_run(config, accelerator.num_processes)
         progress = stack.enter_context(progress_bar(console))
-        if accelerator.is_main_process and not Path(config.data.path).exists():
-            collect(config.data.path, config.env, expert, progress)
+        if accelerator.is_main_process and env and not Path(config.data.path).exists():
+            collect(config.data.path, env, expert, progress)
         accelerator.wait_for_everyone()
         data = Episodes(config.data.path)
-        data.check_fits(config.env.id, config.env.frame_size)
+        data.check_fits(config.env)
 
         train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
         normalizer = ActionNormalizer.fit(training_actions(data, train_ids))
@@ -76,7 +79,11 @@ def main(config: TrainConfig) -> None:
         policy = MPCPolicy(
             mpc, normalizer, config.env.frameskip, len(recipe.action_low), config.planning.num_executed, device
         )
-        manifest = draw_manifest(data, held_out, config.evaluation)
+        manifest = draw_manifest(data, held_out, config.evaluation) if env else None
+        if config.data.device == "cuda":
+            clips = DeviceClips(
+                data, train_ids, config.training.num_frames, config.env.frameskip, normalizer, accelerator.device
+            )
         trainer = Trainer(config, recipe, accelerator, objective, clips, validation, progress)
         start = start_of(checkpoint, data) if checkpoint else 0
         if not trainer.fit(checkpoint, start):
@@ -87,9 +94,14 @@ def main(config: TrainConfig) -> None:
 
         model.eval()
         identity = {"run": config.name, "step": config.training.num_steps, "device": device, **describe_process()}
-        results = evaluate(
-            policy, data, manifest, config.env, config.evaluation, config.run_dir, identity, validation(model), progress
-        )
+        diagnostics = validation(model)
+        if env and manifest:
+            results = evaluate(
+                policy, data, manifest, env, config.evaluation, config.run_dir, identity, diagnostics, progress
+            )
+        else:
+            results = {"identity": identity, "diagnostics": diagnostics}
+            save_results(results, config.run_dir / "results.json")
     print_results(results, config.run_dir, console)
     console.print(f"checkpoint: {latest_checkpoint(config.run_dir)}")
     console.print(f"curves: tensorboard --logdir {config.output_dir}")
@@ -108,6 +120,13 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
         mixed_precision=precisions[config.training.precision],
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],  # ranks wait while one collects or plans
     )
+    on_gpu = accelerator.device.type == "cuda"
+    if config.data.device not in ("cpu", "cuda") or (config.data.device == "cuda" and not on_gpu):
+        raise InputError(f"data.device={config.data.device!r}: give cpu, or cuda where the model trains on a GPU")
+    if config.data.device == "cuda" and config.data.num_workers > 0:
+        raise InputError(
+            f"data.device=cuda gathers clips on the GPU: data.num_workers={config.data.num_workers} must be 0"
+        )
     use_all_cores(config.num_threads, int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes)))
     return accelerator
 

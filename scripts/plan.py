@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 
 from lewm.command_line import program
-from lewm.config import PlanConfig
+from lewm.config import EnvConfig, PlanConfig
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
 from lewm.distributed import use_all_cores
@@ -27,6 +27,8 @@ def main(config: PlanConfig) -> None:
         raise InputError(f"run={config.run} holds no checkpoint: give the folder of a trained run")
     recipe, step = load_recipe(checkpoint)
     trained = recipe.config
+    if not isinstance(trained.env, EnvConfig):
+        raise InputError(f"run={config.run} was trained on recordings: there is no environment to plan in")
     data = open_data(config.data_path or trained.data.path, recipe)
     train_ids, held_out = split_episodes(len(data), trained.data.val_fraction, trained.data.split_seed)
     clips, held_out_clips = (
@@ -65,7 +67,7 @@ def choose_device(device: str) -> str:
 def open_data(path: str, recipe: Recipe) -> Episodes:
     """The dataset, if its frames, actions and environment are the model's."""
     data = Episodes(path)
-    data.check_fits(recipe.config.env.id, recipe.config.env.frame_size)
+    data.check_fits(recipe.config.env)
     if data.actions.shape[1] != len(recipe.action_low):
         raise InputError(
             f"the actions in {path} have {data.actions.shape[1]} dimensions, and the model was trained on"

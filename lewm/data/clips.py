@@ -1,5 +1,6 @@
 """Clips: T frames, K env steps apart, with the action blocks between them."""
 
+import mmap
 from typing import Any, cast
 
 import numpy as np
@@ -52,10 +53,10 @@ class Clips(Dataset[Clip]):
                 f"a clip of {num_frames} frames at frameskip={frameskip} spans {span} steps, and the longest episode"
                 f" has {lengths.max()}: lower env.frameskip or training.num_frames"
             )
-        owner = np.repeat(episode_ids, counts)
+        self._owners = np.repeat(episode_ids, counts)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        self._frame_starts = episodes.frame_offsets[owner] + within
-        self._action_starts = episodes.action_offsets[owner] + within
+        self._frame_starts = episodes.frame_offsets[self._owners] + within
+        self._action_starts = episodes.action_offsets[self._owners] + within
 
     def __len__(self) -> int:
         return len(self._frame_starts)
@@ -67,14 +68,35 @@ class Clips(Dataset[Clip]):
 
     def __getitems__(self, indices: list[int] | NDArray) -> Clip:
         """A whole batch by one gather from the memory map; torch's DataLoader calls this."""
-        frames = self._frame_starts[indices][:, None] + self._frameskip * np.arange(self._num_frames)
-        steps = self._action_starts[indices][:, None] + np.arange(self._frameskip * (self._num_frames - 1))
+        frames, steps = self._rows(indices)
+        _ask_for(self._episodes.pixels, frames)
         actions = self._normalizer.normalize(self._episodes.actions[steps])
         return Clip(
             pixels=torch.from_numpy(self._episodes.pixels[frames]).movedim(-1, -3),
             actions=pack_actions(actions, self._frameskip),
             states=torch.from_numpy(self._episodes.states[frames]),
         )
+
+    def _rows(self, indices: list[int] | NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(B,) clips -> (B, T) rows of their frames, (B, (T-1) x K) rows of their actions."""
+        frames = self._frame_starts[indices][:, None] + self._frameskip * np.arange(self._num_frames)
+        steps = self._action_starts[indices][:, None] + np.arange(self._frameskip * (self._num_frames - 1))
+        return frames, steps
+
+
+def _ask_for(array: NDArray, rows: NDArray[np.int64]) -> None:
+    """Has the kernel read rows of a memory map side by side.
+
+    Faulted in one after another, rows that are not in the page cache take several times longer: see --cold of
+    scripts/benchmarks/data.py. One that is there costs a microsecond.
+    """
+    if not (isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED")):
+        return
+    mapped = array.base
+    row_bytes, begin = array.strides[0], array.offset % mmap.ALLOCATIONGRANULARITY
+    for start in (begin + row_bytes * rows.ravel()).tolist():
+        page = start - start % mmap.PAGESIZE
+        mapped.madvise(mmap.MADV_WILLNEED, page, start + row_bytes - page)
 
 
 def as_batch(clip: Any) -> Clip:

@@ -94,10 +94,20 @@ def evaluate(
 
 
 def print_results(results: dict[str, Any], out_dir: Path, console: Console) -> None:
-    """The closing table, and where everything is."""
-    console.print(table(results))
-    probes = {tag: value for tag, value in results["diagnostics"].items() if tag.startswith("probe/")}
-    console.print("linear probe: " + ", ".join(f"{tag.removeprefix('probe/')} {r2:.4f}" for tag, r2 in probes.items()))
+    """The closing table, and where everything is; of recorded data without an environment, what can be said."""
+    diagnostics = results["diagnostics"]
+    if "model" in results:
+        console.print(table(results))
+    probes = ", ".join(
+        f"{tag.removeprefix('probe/')} {r2:.4f}" for tag, r2 in diagnostics.items() if tag.startswith("probe/")
+    )
+    console.print(f"linear probe: {probes or 'the data have no states'}")
+    if "model" not in results:
+        ratio = diagnostics["val/prediction_over_copy_last"]
+        console.print(f"prediction: {ratio:.3f} of the error of copying the last frame, on held-out episodes")
+        console.print("no planning: these are recordings, without an environment")
+        console.print(f"results: {out_dir / 'results.json'}")
+        return
     planning = results["planning"]
     console.print(
         f"planning: {planning['milliseconds_per_plan_median']:.1f} ms per plan and episode (median),"

@@ -18,8 +18,10 @@ def distance_rank_correlation(
 
     Returns:
       "rank_correlation" over all pairs, and "rank_correlation_near" over the near ones, where a cost has to lead the
-      last steps to a goal. Embeddings that fold, with a periodic pattern say, lose both.
+      last steps to a goal. Embeddings that fold, with a periodic pattern say, lose both. Nothing without states.
     """
+    if states.shape[1] == 0:
+        return {}
     spread = states.std(0)
     scaled = states / np.where(spread > 0, spread, 1)
     i, j = np.random.default_rng(0).integers(0, len(z), (2, num_pairs))

@@ -24,6 +24,8 @@ def linear_probe_r2(z_train: Tensor, states_train: Tensor, z_test: Tensor, state
       (S,) coefficients of determination on the test set: 1 is perfect, 0 no better than the mean; 0, too, for a state
       that does not vary there.
     """
+    if states_train.shape[1] == 0:  # recordings without states, which LAPACK refuses
+        return states_test.new_zeros(0)
     design, targets = (_with_intercept(z_train), states_train.double())
     weights = torch.linalg.lstsq(design, targets, driver="gelsd").solution
     residual = states_test.double() - _with_intercept(z_test) @ weights

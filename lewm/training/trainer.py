@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from lewm.clip import Clip
 from lewm.config import TrainConfig
 from lewm.data.clips import Clips, as_batch
+from lewm.data.device_clips import DeviceClips
 from lewm.data.sampler import StepSampler
 from lewm.errors import InputError
 from lewm.models import JEPA
@@ -114,7 +115,7 @@ class Trainer:
             batch_sampler=sampler,
             collate_fn=as_batch,
             num_workers=self.config.data.num_workers,
-            pin_memory=accelerator.device.type == "cuda",
+            pin_memory=accelerator.device.type == "cuda" and not isinstance(self.clips, DeviceClips),
             generator=torch.Generator(),  # otherwise making the iterator draws from the global generator
         )
 

@@ -1,0 +1,134 @@
+"""What every importer gives: episodes, one at a time, and what is known of them."""
+
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lewm.config import CollectionConfig, EnvConfig
+from lewm.data.episodes import Metadata
+from lewm.environment import make_env
+from lewm.errors import InputError
+
+
+class SourceEpisode(NamedTuple):
+    """(L+1, h, w, 3) frames, (L+1, S) states, (L, a) raw actions."""
+
+    pixels: NDArray[np.uint8]
+    states: NDArray[np.float64]
+    actions: NDArray[np.float32]
+
+
+class Source(Protocol):
+    """Episodes of any origin, in order.
+
+    Attributes:
+      metadata: of the dataset that they make.
+      notes: lines that whoever converts them should read.
+    """
+
+    metadata: Metadata
+    notes: list[str]
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[SourceEpisode]: ...
+
+
+class Recorded(NamedTuple):
+    """What an importer found out about its files.
+
+    Attributes:
+      path, format: where the data are, and the importer's name.
+      frame_size: of the frames that it gives.
+      action_low, action_high: (a,) smallest and largest actions in the data.
+      state_names: S names.
+      details: what else should stay with the data.
+    """
+
+    path: Path
+    format: str
+    frame_size: int
+    action_low: NDArray[np.float32]
+    action_high: NDArray[np.float32]
+    state_names: list[str]
+    details: dict[str, Any]
+
+
+def imported_metadata(recorded: Recorded, env_id: str | None) -> Metadata:
+    """Metadata of imported data: with the bounds and the state names of the environment `env_id`, if one is named.
+
+    Without one, the bounds of the actions are those of the data.
+    """
+    low, high, names = recorded.action_low, recorded.action_high, recorded.state_names
+    if env_id is not None:
+        env = make_env(env_config(env_id, recorded.frame_size, {}))
+        if env.action_space.shape != low.shape:
+            raise InputError(
+                f"the actions in {recorded.path} have {len(low)} numbers, and those of {env_id}"
+                f" {env.action_space.shape[0]}: give another --env-id, or none"
+            )
+        low, high = env.action_space.low, env.action_space.high
+        names = list(env.state_names) if len(env.state_names) == len(names) else names
+    source = {"path": recorded.path.name, "format": recorded.format, **recorded.details}
+    return Metadata(
+        env_id=env_id or f"imported/{recorded.path.stem}",
+        frame_size=recorded.frame_size,
+        state_names=names,
+        action_low=low.tolist(),
+        action_high=high.tolist(),
+        collection={"imported_from": source},
+    )
+
+
+def env_config(env_id: str, frame_size: int, kwargs: dict[str, Any]) -> EnvConfig:
+    """What makes the environment of a dataset; nothing is collected with it."""
+    nothing = CollectionConfig(expert={}, num_episodes=0, max_steps=0, seed=0)
+    return EnvConfig("", env_id, frame_size, frameskip=1, kwargs=kwargs, collection=nothing)
+
+
+def check_finite(rows: NDArray[Any], what: str, path: Path, episode: int) -> None:
+    """InputError that names episode and row, if there is a NaN or an infinite number in rows (N, dim)."""
+    if not (finite := np.isfinite(rows)).all():
+        row, column = np.argwhere(~finite)[0]
+        raise InputError(
+            f"{what} {column} in row {row} of episode {episode} in {path} is {rows[row, column]}: mend or leave out the"
+            " episode"
+        )
+
+
+def action_bounds(episodes: Iterable[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(L, a) actions of each episode -> (a,) smallest, (a,) largest."""
+    low, high = zip(*((actions.min(0), actions.max(0)) for actions in episodes), strict=True)
+    return np.min(low, 0), np.max(high, 0)
+
+
+def as_columns(values: NDArray[Any]) -> NDArray[Any]:
+    """(N,) or (N, ...) -> (N, dim)."""
+    return values.reshape(len(values), -1)
+
+
+def numbered(name: str, width: int) -> list[str]:
+    return [f"{name}_{i}" for i in range(width)]
+
+
+def choose(asked: str | None, there: Sequence[str], what: str, option: str) -> str:
+    """The name that was asked for, or the only one that there is."""
+    if asked is None and len(there) == 1:
+        return there[0]
+    if asked is None or asked not in there:
+        problem = f"there is no {what} {asked!r}" if asked is not None else f"there are {len(there)} of {what}"
+        raise InputError(f"{problem}: give {option}, one of {', '.join(there)}" if there else f"there is no {what}")
+    return asked
+
+
+def require(module: str) -> Any:
+    """A module of the extra `formats`."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f"this format needs the package {module.partition('.')[0]} ({error}): run `uv run --extra formats …`"
+        ) from error
