@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from rich.console import Console
+from rich.progress import Progress
 
 from envs.experts import EXPERTS
 from lewm.command_line import program
@@ -39,7 +40,6 @@ def main(config: TrainConfig) -> None:
     accelerator = start_accelerator(config)
     console = Console(quiet=not accelerator.is_main_process)
     env = config.env if isinstance(config.env, EnvConfig) else None
-    expert = build(EXPERTS, env.collection.expert, "expert") if env else None
     with ExitStack() as stack:
         checkpoint = find_checkpoint(config)
         accelerator.wait_for_everyone()
@@ -47,12 +47,7 @@ def main(config: TrainConfig) -> None:
             stack.enter_context(run_lock(config.run_dir))
             describe_run(config, accelerator.num_processes)
         progress = stack.enter_context(progress_bar(console))
-        if accelerator.is_main_process and env and not Path(config.data.path).exists():
-            collect(config.data.path, env, expert, progress)
-        accelerator.wait_for_everyone()
-        data = Episodes(config.data.path)
-        data.check_fits(config.env)
-
+        data = prepare_data(config, accelerator, progress)
         train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
         normalizer = ActionNormalizer.fit(training_actions(data, train_ids))
         recipe = Recipe(
@@ -94,13 +89,12 @@ def main(config: TrainConfig) -> None:
 
         model.eval()
         identity = {"run": config.name, "step": config.training.num_steps, "device": device, **describe_process()}
-        diagnostics = validation(model)
+        results = {"identity": identity, "diagnostics": validation(model)}
         if env and manifest:
             results = evaluate(
-                policy, data, manifest, env, config.evaluation, config.run_dir, identity, diagnostics, progress
+                policy, data, manifest, env, config.evaluation, config.run_dir, **results, progress=progress
             )
         else:
-            results = {"identity": identity, "diagnostics": diagnostics}
             save_results(results, config.run_dir / "results.json")
     print_results(results, config.run_dir, console)
     console.print(f"checkpoint: {latest_checkpoint(config.run_dir)}")
@@ -129,6 +123,18 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
         )
     use_all_cores(config.num_threads, int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes)))
     return accelerator
+
+
+def prepare_data(config: TrainConfig, accelerator: Accelerator, progress: Progress) -> Episodes:
+    """The dataset, collected first if it is absent and there is an environment to collect it in."""
+    if isinstance(config.env, EnvConfig):
+        expert = build(EXPERTS, config.env.collection.expert, "expert")
+        if accelerator.is_main_process and not Path(config.data.path).exists():
+            collect(config.data.path, config.env, expert, progress)
+    accelerator.wait_for_everyone()
+    data = Episodes(config.data.path)
+    data.check_fits(config.env)
+    return data
 
 
 def find_checkpoint(config: TrainConfig) -> Path | None:

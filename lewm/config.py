@@ -224,9 +224,7 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
 
 
 def _check_limits(key: str, value: Any) -> None:
-    low, high = LIMITS.get(key, (None, None))
-    if value is None or (low is None and high is None):
-        return
+    low, high = (None, None) if value is None else LIMITS.get(key, (None, None))
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None)
         raise InputError(f"{key}={value} must be {' and '.join(bounds)}")

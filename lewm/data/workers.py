@@ -184,7 +184,7 @@ def serve(fileno: int) -> None:
             error.add_note(f"in a worker process:\n{traceback.format_exc()}")
             connection.send(_portable(error))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass
+        pass  # the parent has ended, and nobody is left to be told
 
 
 def _record(recorder: Recorder, job: Job) -> Result:

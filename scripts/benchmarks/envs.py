@@ -162,7 +162,7 @@ def versions() -> dict[str, str]:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            continue
+            continue  # what is left out is said where its races are
     return found
 
 
