@@ -25,13 +25,18 @@ from lewm.data.episodes import Episodes
 from lewm.data.normalize import ActionNormalizer
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError
-from lewm.evaluation.control import MPCPolicy
-from lewm.evaluation.evaluate import draw_manifest, evaluate, print_results
+from lewm.evaluation.evaluate import evaluate, print_results
+from lewm.evaluation.manifests import choose_manifest
+from lewm.evaluation.mpc_policy import MPCPolicy
 from lewm.evaluation.probing import Validation
 from lewm.evaluation.report import save_results
+from lewm.evaluation.results import describe_model, describe_policy
 from lewm.tracking import describe_process, progress_bar, run_lock
 from lewm.training.build import build_mpc, build_objective
 from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe
+from lewm.training.head_config import read_heads
+from lewm.training.head_files import save_head
+from lewm.training.heads import build_head, fit_head
 from lewm.training.trainer import Trainer
 
 
@@ -70,11 +75,16 @@ def main(config: TrainConfig) -> None:
         objective = build_objective(model, config.regularizer)
         low, high = normalizer.block_bounds(recipe.action_low, recipe.action_high, config.env.frameskip)
         device = str(accelerator.device)
-        mpc = build_mpc(model, config.planner, config.planning, low.to(device), high.to(device), config.seed)
+        bounds = (bound.unflatten(0, (config.env.frameskip, -1)).to(device) for bound in (low, high))
+        heads = {
+            head.head["name"]: build_head(head.head, recipe, head.fitting.max_steps).to(device).eval()
+            for head in read_heads(config.heads)
+        }
+        mpc = build_mpc(model, config.planner, config.planning, *bounds, config.seed, heads)
         policy = MPCPolicy(
             mpc, normalizer, config.env.frameskip, len(recipe.action_low), config.planning.num_executed, device
         )
-        manifest = draw_manifest(data, held_out, config.evaluation) if env else None
+        manifest = choose_manifest(data, held_out, env, config.evaluation, console.print) if env else None
         if config.data.device == "cuda":
             clips = DeviceClips(
                 data, train_ids, config.training.num_frames, config.env.frameskip, normalizer, accelerator.device
@@ -88,7 +98,13 @@ def main(config: TrainConfig) -> None:
             return
 
         model.eval()
-        identity = {"run": config.name, "step": config.training.num_steps, "device": device, **describe_process()}
+        for head in read_heads(config.heads):
+            fitted = fit_head(model, recipe, data, head, seed=config.seed, progress=progress)
+            save_head(config.run_dir, head, fitted)
+            heads[head.head["name"]].load_state_dict(fitted.head.state_dict())
+        weights = config.run_dir / "checkpoints" / f"step_{config.training.num_steps:07d}" / "model.safetensors"
+        identity = describe_model(config, config.training.num_steps, weights, data.content_hash, device)
+        identity["policy"] = describe_policy("mpc", config.planner, config.planning, config.seed)
         results = {"identity": identity, "diagnostics": validation(model)}
         if env and manifest:
             results = evaluate(

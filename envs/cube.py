@@ -23,6 +23,7 @@ _JOINTS = (
     *("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"),
     *(f"{side}_{part}" for side in ("right", "left") for part in ("driver", "coupler", "spring_link", "follower")),
 )
+# What is far beyond every state: radians of the joints, metres, a unit quaternion, and velocities of both.
 _LIMITS = np.concatenate([np.full(14, 10.0), np.full(3, 10.0), np.full(4, 1.0 + 1e-6), np.full(20, 1000.0)])
 
 
@@ -92,12 +93,13 @@ class Cube(MujocoEnv):
 
     packages = ("mujoco", "dm_control", "ogbench")
     state_names = (
-        *(f"{joint}" for joint in _JOINTS),
+        *_JOINTS,
         *("cube_x", "cube_y", "cube_z", "cube_qw", "cube_qx", "cube_qy", "cube_qz"),
         *(f"{joint}_velocity" for joint in _JOINTS),
         *(f"cube_{kind}_velocity_{axis}" for kind in ("linear", "angular") for axis in "xyz"),
     )
     angles = _JOINTS[:6]
+    metadata = {**MujocoEnv.metadata, "render_fps": 20}  # noqa: RUF012 (as in GoalEnv)
     variation_space = gym.spaces.Dict(
         {
             "cube_color": gym.spaces.Box(0, 255, (3,), np.uint8),
@@ -108,7 +110,7 @@ class Cube(MujocoEnv):
             "brightness": gym.spaces.Box(0.2, 1.2, (), np.float64),
         }
     )
-    default_variation = {  # noqa: RUF012 (a Mapping)
+    default_variation = {  # noqa: RUF012 (as in GoalEnv)
         "cube_color": _CUBE_COLOR,
         "cube_size": _CUBE_SIZE,
         "floor_color": _FLOOR_COLOR,
@@ -128,6 +130,9 @@ class Cube(MujocoEnv):
 
     def is_success(self, state: State, goal_state: State) -> bool:
         return bool(is_success(state, goal_state))
+
+    def distance(self, state: State, goal_state: State) -> float:
+        return float(np.linalg.norm(state[CUBE_POSITION] - goal_state[CUBE_POSITION])) / SUCCESS_DISTANCE
 
     def sample_state(self) -> State:
         state: State = self.simulator.sample(int(self.np_random.integers(2**31)))

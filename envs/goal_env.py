@@ -27,8 +27,9 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
       "variation": factors of variation, for this episode: {"agent_color": (0, 128, 0)} sets them, ["agent_color"] draws
         those and "all" draws all of them. The others have their defaults. A state is complete for a given variation.
 
-    A subclass writes sample_state, advance, state, set_state, is_success and render, vary if it has factors, and
-    sample_goal if goals are not drawn as starts are.
+    A subclass sets `_state` to a first state and writes sample_state, advance, is_success and render; canonical if some
+    vectors are no states, vary if it has factors, sample_goal if goals are not drawn as starts are, is_over if an
+    episode can come to an end before its time, and distance where numbers of several kinds are in its state.
 
     Args:
       frame_size: height and width of the frames, 48 to 512.
@@ -47,6 +48,8 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     """Factors of variation and what they may be."""
     default_variation: Mapping[str, Any] = {}
     """The value that each factor has unless reset() is told otherwise."""
+    _state: State
+    """(S,) the present one."""
 
     def __init__(
         self, frame_size: int, state_space: gym.spaces.Box, action_space: gym.spaces.Box, render_mode: str = "rgb_array"
@@ -61,17 +64,49 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.vary(self.variation)
 
     @property
-    @abstractmethod
     def state(self) -> State:
         """(S,) a copy of the complete simulator state: set_state(state) reproduces the future exactly."""
+        return self._state.copy()
 
-    @abstractmethod
     def set_state(self, state: State) -> None:
-        """Puts the simulator into `state` (S,). Start and goal frames are rendered through it."""
+        """Puts the simulator into `state` (S,). Start and goal frames are rendered through it.
+
+        Raises:
+          ValueError: these are not S finite numbers, or the environment cannot be in that state.
+        """
+        given = np.array(state, np.float64)
+        if given.shape != (len(self.state_names),) or not np.isfinite(given).all():
+            raise ValueError(
+                f"a state of {type(self).__name__} is {len(self.state_names)} finite numbers, its state_names,"
+                f" not {given.tolist()}"
+            )
+        self._state = self.canonical(given)
+
+    def canonical(self, state: State) -> State:
+        """(S,) how `state` is kept, with its angles wrapped, say. ValueError: the environment cannot be in it."""
+        return state
 
     @abstractmethod
     def is_success(self, state: State, goal_state: State) -> bool:
         """Whether `state` (S,) counts as having reached `goal_state` (S,). Never seen by a planner."""
+
+    def is_over(self) -> bool:
+        """Whether the episode cannot go on from the present state, such as that of a robot which fell."""
+        return False
+
+    def distance(self, state: State, goal_state: State) -> float:
+        """How far `state` (S,) is from `goal_state` (S,), for reports; here, 1 is the edge of success.
+
+        Unless a subclass knows better, the Euclidean distance of all numbers that are no velocities.
+        """
+        off = np.subtract(state, goal_state)
+        turns = [name in self.angles for name in self.state_names]
+        off[turns] = (off[turns] + np.pi) % (2 * np.pi) - np.pi
+        return float(np.linalg.norm(self.at_rest(off)))
+
+    def at_rest(self, state: State) -> State:
+        """(S,) `state` with 0 for every number whose name speaks of a velocity."""
+        return np.where(["velocity" in name for name in self.state_names], 0.0, state)
 
     @abstractmethod
     def sample_state(self) -> State:
@@ -112,7 +147,7 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict]:
         self.advance(np.clip(np.asarray(action, np.float64), self.action_space.low, self.action_space.high))
         success = self.is_success(self.state, self._goal)
-        return self._observe(), float(success), success, False, self._info()
+        return self._observe(), float(success), success or self.is_over(), False, self._info()
 
     def _observe(self) -> Observation:
         return {"pixels": self.render(), "state": self.state}

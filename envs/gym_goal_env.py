@@ -53,16 +53,24 @@ class GymGoalEnv(GoalEnv):
         self._play_steps, self._play_repeat = play_steps, play_repeat
         self._state = self._simulation.read()
         self.state_names = self._simulation.state_names if state_names is None else tuple(state_names)
-        if len(self.state_names) != len(self._state):
-            raise ValueError(f"state_names={list(self.state_names)}: {env_id} has {len(self._state)} state numbers")
+        if not len(set(self.state_names)) == len(self.state_names) == len(self._state):
+            raise ValueError(
+                f"state_names={list(self.state_names)}: {env_id} has {len(self._state)} state numbers, and each needs a"
+                " name of its own"
+            )
         self.angles = tuple(angles)
         self._is_angle = np.zeros(len(self.state_names), bool)
         self._is_angle[self._indices("angles", angles)] = True
         self._watched = self._indices("tolerances", tolerances)
         self._tolerances = np.array(list(tolerances.values()), np.float64)
-        bounds = np.where(self._is_angle, np.pi, np.inf)
-        space = self._simulation.env.action_space
-        super().__init__(frame_size, gym.spaces.Box(-bounds, bounds, dtype=np.float64), space, render_mode)
+        if not (self._tolerances >= 0).all():
+            raise ValueError(f"tolerances={dict(tolerances)} must be at least 0")
+        bounds, original = np.where(self._is_angle, np.pi, np.inf), self._simulation.env
+        low, high = (np.asarray(bound, np.float32) for bound in (original.action_space.low, original.action_space.high))
+        state_space = gym.spaces.Box(-bounds, bounds, dtype=np.float64)
+        # A space of its own: a space holds the generator that its samples come from.
+        super().__init__(frame_size, state_space, gym.spaces.Box(low, high, dtype=np.float32), render_mode)
+        self.metadata = {**GoalEnv.metadata, **original.metadata, "render_modes": ["rgb_array"]}
 
     def _indices(self, argument: str, names: Iterable[str]) -> list[int]:
         for name in names:
@@ -70,20 +78,20 @@ class GymGoalEnv(GoalEnv):
                 raise ValueError(f"{argument}: there is no state number {name!r}; there are {self.state_names}")
         return [self.state_names.index(name) for name in names]
 
-    @property
-    def state(self) -> State:
-        return self._state.copy()
-
-    def set_state(self, state: State) -> None:
-        state = np.array(state, np.float64)
-        if state.shape != self._state.shape or not np.isfinite(state).all():
-            raise ValueError(f"a state is finite numbers for {self.state_names}, not {state.tolist()}")
-        self._state = np.where(self._is_angle, _wrapped(state), state)
+    def canonical(self, state: State) -> State:
+        return np.where(self._is_angle, _wrapped(state), state)
 
     def is_success(self, state: State, goal_state: State) -> bool:
+        return bool(np.all(self._off(state, goal_state) <= self._tolerances))
+
+    def distance(self, state: State, goal_state: State) -> float:
+        """Of the number that is the most tolerances off."""
+        return float((self._off(state, goal_state) / np.maximum(self._tolerances, 1e-12)).max(initial=0))
+
+    def _off(self, state: State, goal_state: State) -> State:
+        """(number of tolerances,) how far the watched numbers are from those of the goal."""
         off = np.subtract(state, goal_state)
-        off = np.abs(np.where(self._is_angle, _wrapped(off), off))
-        return bool(np.all(off[self._watched] <= self._tolerances))
+        return np.abs(np.where(self._is_angle, _wrapped(off), off))[self._watched]
 
     def sample_state(self) -> State:
         self._simulation.env.reset(seed=int(self.np_random.integers(2**31)))

@@ -1,6 +1,5 @@
 """What GymGoalEnv needs of somebody else's environment: a state to read and write, a step and a picture."""
 
-import ctypes
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from envs.goal_env import Pixels, State
-from envs.mujoco_gl import require
+from envs.mujoco_env import Quality
+from envs.mujoco_gl import check_process, leave_to_the_system, require
 
-SUPERSAMPLING = 2
-"""MuJoCo draws frames this many times as large as they are to be."""
+QUALITY = Quality(shadows=False, reflections=True, multisampling=0, supersampling=2)
+"""Of MuJoCo's frames. They are averaged in any case: without samples of its own a software renderer is faster."""
 
 
 class Simulation(ABC):
@@ -82,14 +82,12 @@ class MujocoSimulation(Simulation):
         self._backend = require()
         super().__init__(env)
         self.state_names = _mujoco_names(env.model)
-        self._process: int | None = None  # the one that draws
-        scale = SUPERSAMPLING * frame_size / min(env.width, env.height)
-        renderer, visual = env.mujoco_renderer, env.model.vis
+        self._has_drawn = False
+        scale = QUALITY.supersampling * frame_size / min(env.width, env.height)
+        renderer = env.mujoco_renderer
         renderer.width, renderer.height = round(scale * env.width), round(scale * env.height)
-        # The frames are averaged in any case; without samples of its own and shadows, a software renderer is faster.
-        visual.global_.offwidth, visual.global_.offheight = renderer.width, renderer.height
-        visual.quality.offsamples = visual.quality.shadowsize = 0
-        env.model.light_castshadow[:] = 0
+        QUALITY.make_room(env.model, renderer.width, renderer.height)
+        env.model.vis.quality.shadowsize = env.model.light_castshadow[:] = 0  # Gymnasium's viewer sets no flag
 
     def read(self) -> State:
         data = self.env.data
@@ -106,34 +104,27 @@ class MujocoSimulation(Simulation):
         super().step(action)
 
     def render(self) -> Pixels:
-        if self._process is None:
-            self._aim_camera()
-            frame = super().render()
-            self._process = os.getpid()
-            # Freed at the process's end only, by the system: Python would do so after EGL has been shut down.
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.env.mujoco_renderer.viewer))
-            return frame
-        if self._process != os.getpid():
-            raise RuntimeError(
-                "this process was forked from one that has drawn MuJoCo frames, and OpenGL does not survive a fork:"
-                " start workers by multiprocessing's spawn, or before the first frame"
-            )
+        check_process()
+        if not self._has_drawn:
+            self._draw_first()
         # Gymnasium leaves current the context that was made last, of whatever environment.
         self.env.mujoco_renderer.viewer.make_context_current()
         return super().render()
 
-    def _aim_camera(self) -> None:
+    def _draw_first(self) -> None:
         """A free camera looks at what the first frame of its process shows: that is to be the same for all of them."""
         state = self.read()
         self.env.set_state(self.env.init_qpos, self.env.init_qvel)
         super().render()
         self.write(state)
+        leave_to_the_system(self.env.mujoco_renderer.viewer)
+        self._has_drawn = True
 
     def provenance(self) -> dict[str, Any]:
         return {
             **super().provenance(),
-            "renderer": {"backend": self._backend.name or "default", "device": self._backend.device},
-            "quality": {"shadows": False, "multisampling": 0, "supersampling": SUPERSAMPLING},
+            "renderer": self._backend.provenance(),
+            "quality": dict(vars(QUALITY)),
         }
 
 

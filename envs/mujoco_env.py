@@ -4,8 +4,6 @@ An environment is its state vector. Each step and each frame loads that vector i
 out is a function of state and action (and of the factors of variation), and a copy of an environment costs nothing.
 """
 
-import ctypes
-import os
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.goal_env import GoalEnv, Pixels, State, Variation
-from envs.mujoco_gl import make_context, require
+from envs.mujoco_gl import check_process, leave_to_the_system, make_context, require
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,11 @@ class Quality:
     reflections: bool
     multisampling: int
     supersampling: int
+
+    def make_room(self, model: Any, width: int, height: int) -> None:
+        """Prepares a model for OpenGL contexts that draw frames of up to this size, in pixels."""
+        model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+        model.vis.quality.offsamples = self.multisampling
 
 
 QUALITIES = {"fast": Quality(False, False, 0, 2), "full": Quality(True, True, 4, 1)}
@@ -125,16 +128,6 @@ class MujocoEnv(GoalEnv):
     def paint(self, simulator: Simulator, variation: Variation) -> None:
         """Writes every factor of variation into the shared model."""
 
-    @property
-    def state(self) -> State:
-        return self._state.copy()
-
-    def set_state(self, state: State) -> None:
-        state = np.array(state, np.float64)
-        if state.shape != self._state.shape or not np.isfinite(state).all():
-            raise ValueError(f"a state of {type(self).__name__} is {len(self._state)} finite numbers, not {state}")
-        self._state = state
-
     def advance(self, action: State) -> None:
         self.load(self._state)
         self.actuate(action)
@@ -142,6 +135,7 @@ class MujocoEnv(GoalEnv):
 
     def render(self) -> Pixels:
         self.load(self._state)
+        check_process()
         return _renderer(self.simulator, self.frame_size, self.quality).draw(self._camera)
 
     def load(self, state: State) -> None:
@@ -152,10 +146,9 @@ class MujocoEnv(GoalEnv):
         self.simulator.load(state)
 
     def provenance(self) -> dict[str, Any]:
-        backend = require()
         return {
             "versions": {package: version(package) for package in self.packages},
-            "renderer": {"backend": backend.name or "default", "device": backend.device},
+            "renderer": require().provenance(),
             "quality": {"name": self.quality, **vars(QUALITIES[self.quality])},
         }
 
@@ -168,8 +161,7 @@ class Renderer:
 
         self._simulator, self._scale = simulator, quality.supersampling
         model, size = simulator.model, frame_size * quality.supersampling
-        model.vis.global_.offwidth = model.vis.global_.offheight = size
-        model.vis.quality.offsamples = quality.multisampling
+        quality.make_room(model, size, size)
         self._gl = make_context(require().name, size)
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
@@ -180,9 +172,7 @@ class Renderer:
         self._view.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._rectangle = mujoco.MjrRect(0, 0, size, size)
         self._buffer = np.empty((size, size, 3), np.uint8)
-        # The system frees them when the process ends: Python would, after EGL has been shut down, which fails.
-        for owner in (self._context, self._gl):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
+        leave_to_the_system(self._context, self._gl)
 
     def draw(self, camera: str) -> Pixels:
         """(frame_size, frame_size, 3) what the camera sees of the state that the simulator has loaded."""
@@ -208,26 +198,7 @@ def _shrink(frame: Pixels, scale: int) -> Pixels:
     return ((total + scale**2 // 2) // scale**2).astype(np.uint8)
 
 
-_process: int | None = None  # the one that draws
-
-
 @cache
-def _make_renderer(simulator: Simulator, frame_size: int, quality: str) -> Renderer:
-    return Renderer(simulator, frame_size, QUALITIES[quality])
-
-
 def _renderer(simulator: Simulator, frame_size: int, quality: str) -> Renderer:
-    """The renderer of this process, made at the first frame.
-
-    Raises:
-      RuntimeError: in a fork of a process that has drawn. OpenGL does not survive that: it would wait forever.
-    """
-    global _process
-    if _process is None:
-        _process = os.getpid()
-    if _process != os.getpid():
-        raise RuntimeError(
-            "this process was forked from one that has drawn MuJoCo frames, and OpenGL does not survive a fork: start"
-            " workers by multiprocessing's spawn, or before the first frame"
-        )
-    return _make_renderer(simulator, frame_size, quality)
+    """The renderer of this process, made at the first frame."""
+    return Renderer(simulator, frame_size, QUALITIES[quality])

@@ -4,6 +4,7 @@ Importing this module imports nothing of MuJoCo. What was found is kept in the e
 Run as a program, it is that other process: `python envs/mujoco_gl.py egl` draws with EGL and prints the device.
 """
 
+import ctypes
 import importlib
 import importlib.util
 import json
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 _PACKAGES = ("mujoco", "dm_control", "ogbench")
 _RECORD = "ENVS_MUJOCO_GL"
 _TIMEOUT_S = 120
+
+_drawing_process: int | None = None
 
 
 class Backend(NamedTuple):
@@ -34,6 +37,10 @@ class Backend(NamedTuple):
     problem: str
     asked: str
     host: str
+
+    def provenance(self) -> dict[str, str]:
+        """What frames depend on, for a dataset's metadata."""
+        return {"backend": self.name or "default", "device": self.device}
 
 
 def find() -> Backend:
@@ -79,6 +86,28 @@ def make_context(name: str, size: int) -> Any:
         context = importlib.import_module("mujoco.gl_context").GLContext(size, size)
     context.make_current()
     return context
+
+
+def leave_to_the_system(*owners: Any) -> None:
+    """Has contexts freed with the process: Python would free them after EGL has been shut down, which fails."""
+    for owner in owners:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
+
+
+def check_process() -> None:
+    """To be called before every frame.
+
+    Raises:
+      RuntimeError: in a fork of a process that has drawn. OpenGL does not survive that: it would wait forever.
+    """
+    global _drawing_process
+    if _drawing_process is None:
+        _drawing_process = os.getpid()
+    if _drawing_process != os.getpid():
+        raise RuntimeError(
+            "this process was forked from one that has drawn MuJoCo frames, and OpenGL does not survive a fork: start"
+            " workers by multiprocessing's spawn, or before the first frame"
+        )
 
 
 def _is_installed(package: str) -> bool:

@@ -16,16 +16,20 @@ from envs.push_t_drawing import Renderer
 from envs.push_t_dynamics import ARENA, TAU, WALL, Simulator, wrap
 
 SUCCESS_DISTANCE = 20.0
+"""Units that disc and block may be off together."""
 SUCCESS_ANGLE = np.pi / 9
+"""Radians that the block may be turned."""
 
 _START = (100.0, 400.0)  # where blocks are sampled, as published
 _ROOM = 30.0  # units between a sampled block and the walls: the disc fits in and can push it away from them
-_MAX_SPEED, _MAX_SPIN = 1e4, 1e3  # far above what happens
+_MAX_SPEED, _MAX_SPIN = 1e4, 1e3  # units and radians a second: far above what happens
 _OUTSIDE = 64.0  # units that the origin of a block may lie outside the arena
 
 
 class PushT(GoalEnv):
-    """The environment for one disc and one block; the state is complete for a given block and variation.
+    """State = disc and block in units, radians and seconds; action = the disc's target from where it is, 1 = 100 units.
+
+    A step takes 0.1 s. A state is complete for a given block and variation.
 
     Args:
       frame_size: height and width of the frames.
@@ -79,25 +83,24 @@ class PushT(GoalEnv):
         self.simulator = Simulator(block, float(variation["agent_radius"]))
         self._renderer = Renderer(self.frame_size, ARENA, WALL, block.rectangles, variation)
 
-    @property
-    def state(self) -> State:
-        return self._state.copy()
-
     def set_state(self, state: State) -> None:
         """Takes the ten numbers of `state_names`, or the first seven, as published, for a block at rest."""
-        given = np.array(state, np.float64)
-        if given.shape not in ((7,), (10,)) or not np.isfinite(given).all():
-            raise ValueError(f"a state of Push-T is 10 finite numbers, or the first 7 of them, not {given.tolist()}")
-        given = np.pad(given, (0, 10 - len(given)))
-        given[4] = wrap(given[4])
-        if not self.observation_space["state"].contains(given):
-            raise ValueError(f"the state {given.tolist()} is not in {self.observation_space['state']}")
-        self._state = given
+        super().set_state(np.pad(state, (0, 3)) if np.shape(state) == (7,) else state)
+
+    def canonical(self, state: State) -> State:
+        kept = np.array([*state[:4], wrap(state[4]), *state[5:]])
+        if not self.observation_space["state"].contains(kept):
+            raise ValueError(f"the state {kept.tolist()} is not in {self.observation_space['state']}")
+        return kept
 
     def is_success(self, state: State, goal_state: State) -> bool:
+        return self.distance(state, goal_state) < 1
+
+    def distance(self, state: State, goal_state: State) -> float:
+        """Of positions or of the block's angle, whichever is farther off; 1 is the edge of success."""
         distance = np.linalg.norm(state[:4] - goal_state[:4])
         angle = (state[4] - goal_state[4] + np.pi) % TAU - np.pi
-        return bool(distance < SUCCESS_DISTANCE and abs(angle) < SUCCESS_ANGLE)
+        return float(max(distance / SUCCESS_DISTANCE, abs(angle) / SUCCESS_ANGLE))
 
     def sample_state(self) -> State:
         """A disc and a block at rest, apart from each other, with room for the disc between block and walls."""

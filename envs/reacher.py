@@ -16,7 +16,7 @@ WRIST_LIMIT = np.deg2rad(160)
 SUCCESS_ANGLE = 0.05
 """Radians that each joint may be off."""
 
-_LIMITS = np.array([pi, pi, 100, 100])
+_LIMITS = np.array([pi, pi, 100, 100])  # radians, and radians a second: far above what happens
 _ARM_COLOR, _FLOOR_COLOR = (178, 128, 76), (51, 77, 102)
 
 
@@ -45,7 +45,7 @@ def is_success(state: State, goal_state: State) -> NDArray[np.bool_]:
 class Reacher(MujocoEnv):
     """State = (shoulder, wrist) in radians and their velocities; action = their torques, 1 = 0.05 Nm; 0.02 s a step.
 
-    The shoulder turns without end, its angle is kept in [-pi, pi]; the wrist stops at WRIST_LIMIT.
+    The shoulder turns without end, the wrist stops at WRIST_LIMIT; both angles are kept in [-pi, pi].
 
     Factors of variation:
       arm_color: of both links, RGB.
@@ -57,6 +57,7 @@ class Reacher(MujocoEnv):
 
     state_names = ("shoulder", "wrist", "shoulder_velocity", "wrist_velocity")
     angles = ("shoulder", "wrist")
+    metadata = {**MujocoEnv.metadata, "render_fps": 50}  # noqa: RUF012 (as in GoalEnv)
     variation_space = gym.spaces.Dict(
         {
             "arm_color": gym.spaces.Box(0, 255, (3,), np.uint8),
@@ -66,7 +67,7 @@ class Reacher(MujocoEnv):
             "brightness": gym.spaces.Box(0.2, 1.2, (), np.float64),
         }
     )
-    default_variation = {  # noqa: RUF012 (a Mapping)
+    default_variation = {  # noqa: RUF012 (as in GoalEnv)
         "arm_color": _ARM_COLOR,
         "floor_color": _FLOOR_COLOR,
         "arm_width": 1.0,
@@ -79,12 +80,15 @@ class Reacher(MujocoEnv):
         action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
         super().__init__(_simulator(), 1, "fixed", frame_size, state_space, action_space, quality, render_mode)
 
-    def set_state(self, state: State) -> None:
-        super().set_state(state)
-        self._state[0] = remainder(self._state[0], 2 * pi)  # leaves what is within [-pi, pi] as it is, to the bit
+    def canonical(self, state: State) -> State:
+        angles = [remainder(angle, 2 * pi) for angle in state[:2]]  # within [-pi, pi] they keep their bits
+        return np.array([*angles, *state[2:]])
 
     def is_success(self, state: State, goal_state: State) -> bool:
         return bool(is_success(state, goal_state))
+
+    def distance(self, state: State, goal_state: State) -> float:
+        return float(np.abs(angle_difference(state[:2], goal_state[:2])).max()) / SUCCESS_ANGLE
 
     def sample_state(self) -> State:
         angles = self.np_random.uniform((-pi, -WRIST_LIMIT), (pi, WRIST_LIMIT))

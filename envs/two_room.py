@@ -13,6 +13,7 @@ from envs.two_room_drawing import DEFAULT_COLORS, Color, Colors, draw
 from envs.two_room_dynamics import ARENA, BORDER, DEFAULT, Layout, is_free, move, sample_free
 
 SUCCESS_DISTANCE = 16.0
+"""Units of the arena that the disc may be off."""
 
 _RADII = (4.0, 9.0)
 _COLORS = gym.spaces.Box(0, 255, (3,), np.uint8)
@@ -48,7 +49,7 @@ class TwoRoom(GoalEnv):
             "door_width": _lengths(24.0, 48.0),
         }
     )
-    default_variation = {  # noqa: RUF012 (a Mapping)
+    default_variation = {  # noqa: RUF012 (as in GoalEnv)
         "agent_color": DEFAULT_COLORS.agent,
         "background_color": DEFAULT_COLORS.background,
         "wall_color": DEFAULT_COLORS.wall,
@@ -62,7 +63,7 @@ class TwoRoom(GoalEnv):
         low = BORDER + _RADII[0]
         state_space = gym.spaces.Box(low, ARENA - low, (2,), np.float64)
         super().__init__(frame_size, state_space, gym.spaces.Box(-1, 1, (2,), np.float32), render_mode)
-        self._position = np.full((1, 2), ARENA / 4)
+        self._state = np.full(2, ARENA / 4)
 
     def vary(self, variation: Variation) -> None:
         def color(name: str) -> Color:
@@ -77,37 +78,38 @@ class TwoRoom(GoalEnv):
             radius=float(variation["agent_radius"]),
         )
 
-    @property
-    def state(self) -> State:
-        return self._position[0].copy()
-
-    def set_state(self, state: State) -> None:
-        position = np.array(state, np.float64)[None]
-        if position.shape != (1, 2):
-            raise ValueError(f"a state of Two-Room is (x, y), not {np.asarray(state).tolist()}")
-        if not is_free(position, self.layout).all():
-            raise ValueError(f"a disc cannot be at {position[0].tolist()}: that is inside a wall")
-        self._position = position
+    def canonical(self, state: State) -> State:
+        if not is_free(state[None], self.layout).all():
+            raise ValueError(f"a disc cannot be at {state.tolist()}: that is inside a wall")
+        return state
 
     def is_success(self, state: State, goal_state: State) -> bool:
         return bool(is_success(state, goal_state))
+
+    def distance(self, state: State, goal_state: State) -> float:
+        return float(np.linalg.norm(state - goal_state)) / SUCCESS_DISTANCE
 
     def sample_state(self) -> State:
         return sample_free(1, self.np_random, self.layout)[0]
 
     def advance(self, action: State) -> None:
-        self._position = move(self._position, action[None], self.layout)
+        self._state = move(self._state[None], action[None], self.layout)[0]
 
     def render(self) -> Pixels:
-        return draw(self._position, self.frame_size, self.layout, self.colors)[0]
+        return draw(self._state[None], self.frame_size, self.layout, self.colors)[0]
 
 
 class TwoRoomVector(VectorEnv):
-    """The environment for num_envs discs at once, for collection: no factors of variation, nothing resets by itself."""
+    """The environment for num_envs discs at once, for collection: no factors of variation, nothing resets by itself.
+
+    Args:
+      num_envs, frame_size: of discs; of the frames.
+      max_episode_steps: what Gymnasium passes on of the registration. Whoever plays counts the steps.
+    """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012 (Gymnasium's own spelling)
 
-    def __init__(self, num_envs: int = 1, frame_size: int = 64, **_: Any) -> None:
+    def __init__(self, num_envs: int = 1, frame_size: int = 64, max_episode_steps: int | None = None) -> None:
         self.num_envs, self.frame_size = num_envs, frame_size
         single = TwoRoom(frame_size)
         self.single_observation_space, self.single_action_space = single.observation_space, single.action_space

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 
 from lewm.errors import InputError
+from lewm.limits import LIMITS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -74,6 +75,7 @@ class TrainingConfig:
     num_steps: int
     num_frames: int
     batch_size: int
+    clips_per_episode: int
     learning_rate: float
     weight_decay: float
     warmup_fraction: float
@@ -86,11 +88,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class PlanningConfig:
-    goal_cost: str
+    goal_cost: str | Component
+    proposal: str
     context: int
+    window: int | None
     horizon: int
     num_executed: int
-    batch_size: int
+    batch_size: int | None
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,12 @@ class EvaluationConfig:
     num_pairs: int
     offset: int
     budget: int
+    strict: bool
+    start: str
+    manifest: str | None
     manifest_seed: int
+    batch_size: int
+    num_workers: int | None
     num_videos: int
 
 
@@ -115,6 +125,7 @@ class TrainConfig:
     model: ModelConfig
     regularizer: Component
     training: TrainingConfig
+    heads: list[str]
     planner: Component
     planning: PlanningConfig
     evaluation: EvaluationConfig
@@ -137,6 +148,8 @@ class PlanConfig:
     run: str
     name: str
     data_path: str | None
+    policy: str
+    expert: Component | None
     seed: int
     device: str
     num_threads: int | None
@@ -152,45 +165,6 @@ class AblateConfig:
     jobs: int | None
     report_only: bool
     cell: str
-
-
-LIMITS: dict[str, tuple[float | None, float | None]] = {
-    "seed": (0, None),
-    "num_episodes": (2, None),
-    "num_workers": (1, None),
-    "num_threads": (1, None),
-    "env.frame_size": (1, None),
-    "env.frameskip": (1, None),
-    "env.collection.num_episodes": (2, None),  # one to train on, one held out
-    "env.collection.max_steps": (1, None),
-    "env.collection.seed": (0, None),
-    "data.val_fraction": (0, 1),
-    "data.split_seed": (0, None),
-    "data.num_workers": (0, None),
-    "model.embedding_dim": (1, None),
-    "model.context": (1, None),
-    "training.num_steps": (1, None),
-    "training.num_frames": (2, None),
-    "training.batch_size": (1, None),
-    "training.learning_rate": (0, None),
-    "training.weight_decay": (0, None),
-    "training.warmup_fraction": (0, 1),
-    "training.max_grad_norm": (0, None),
-    "training.log_every": (1, None),
-    "training.validate_every": (1, None),
-    "training.checkpoint_every": (1, None),
-    "planning.context": (1, None),
-    "planning.horizon": (1, None),
-    "planning.num_executed": (1, None),
-    "planning.batch_size": (1, None),
-    "evaluation.num_pairs": (1, None),
-    "evaluation.offset": (1, None),
-    "evaluation.budget": (1, None),
-    "evaluation.manifest_seed": (0, None),
-    "evaluation.num_videos": (0, None),
-    "jobs": (1, None),
-}
-"""Lowest and highest value of a key."""
 
 
 def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
@@ -232,7 +206,7 @@ def _check_limits(key: str, value: Any) -> None:
 
 def _is_a(value: object, kind: Any) -> bool:
     """isinstance for the types of the schema; a bool is no int here."""
-    kind = dict if kind == Component else kind
+    kind = get_origin(kind) or kind
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
@@ -246,7 +220,7 @@ def check_resumed(path: Path, config: TrainConfig) -> None:
     begun, now = flat(OmegaConf.to_container(OmegaConf.load(path))), flat(asdict(config))
     free = (
         *("resume", "name", "output_dir", "device", "num_threads", "data.num_workers", "data.device", "data.path"),
-        *("planner", "planning", "evaluation"),
+        *("heads", "planner", "planning", "evaluation"),
     )
     for key in sorted(begun.keys() | now.keys()):
         if begun.get(key) != now.get(key) and not key.startswith(free):

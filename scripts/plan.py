@@ -1,60 +1,123 @@
-"""Evaluates a trained run by planning: `python scripts/plan.py run=runs/my_run planner=cem_paper seed=1`."""
+"""Evaluates a trained run by planning: `python scripts/plan.py run=runs/my_run planner=cem_paper seed=1`.
 
+Baselines are evaluated on the same pairs: `policy=expert name=expert`. An interrupted evaluation goes on where it was.
+"""
+
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
+from envs.experts import EXPERTS
 from lewm.command_line import program
-from lewm.config import EnvConfig, PlanConfig
+from lewm.config import Component, EnvConfig, PlanConfig, build, suggestion
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError
-from lewm.evaluation.control import MPCPolicy
-from lewm.evaluation.evaluate import draw_manifest, evaluate, print_results
+from lewm.evaluation.baselines import FLOORS, Privileged, make_floor
+from lewm.evaluation.cloning_policy import CloningPolicy
+from lewm.evaluation.control import Policy
+from lewm.evaluation.evaluate import evaluate, print_results
+from lewm.evaluation.manifests import choose_manifest
+from lewm.evaluation.mpc_policy import MPCPolicy
 from lewm.evaluation.probing import Validation
-from lewm.tracking import describe_process, progress_bar
+from lewm.evaluation.protocol import Manifest, read_pairs
+from lewm.evaluation.results import describe_model, describe_policy
+from lewm.models import JEPA
+from lewm.tracking import progress_bar, run_lock
 from lewm.training.build import build_mpc
 from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe, load_weights
+from lewm.training.head_files import load_heads
+
+POLICIES = ("mpc", "amortized", "behaviour_cloning", "expert", *FLOORS)
 
 
 @program("plan", PlanConfig)
 def main(config: PlanConfig) -> None:
-    run_dir = Path(config.run)
+    run_dir, console = Path(config.run), Console()
     checkpoint = latest_checkpoint(run_dir)
     if checkpoint is None:
         raise InputError(f"run={config.run} holds no checkpoint: give the folder of a trained run")
+    if config.policy not in POLICIES:
+        raise InputError(f"unknown policy={config.policy!r}{suggestion(config.policy, POLICIES)}")
     recipe, step = load_recipe(checkpoint)
-    trained = recipe.config
-    if not isinstance(trained.env, EnvConfig):
+    env = recipe.config.env
+    if not isinstance(env, EnvConfig):
         raise InputError(f"run={config.run} was trained on recordings: there is no environment to plan in")
-    data = open_data(config.data_path or trained.data.path, recipe)
-    train_ids, held_out = split_episodes(len(data), trained.data.val_fraction, trained.data.split_seed)
-    clips, held_out_clips = (
-        Clips(data, ids, trained.training.num_frames, trained.env.frameskip, recipe.normalizer)
-        for ids in (train_ids, held_out)
-    )
-    validation = Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=512, seed=0)
-
+    data = open_data(config.data_path or recipe.config.data.path, recipe)
+    split = recipe.config.data
+    _, held_out = split_episodes(len(data), split.val_fraction, split.split_seed)
     device = choose_device(config.device)
     use_all_cores(config.num_threads, num_local_ranks=1)
     model = recipe.build_model()
     load_weights(checkpoint, model)
     model.to(device).eval()
-    low, high = recipe.normalizer.block_bounds(recipe.action_low, recipe.action_high, trained.env.frameskip)
-    mpc = build_mpc(model, config.planner, config.planning, low.to(device), high.to(device), config.seed)
-    policy = MPCPolicy(
-        mpc, recipe.normalizer, trained.env.frameskip, len(recipe.action_low), config.planning.num_executed, device
-    )
-    identity = {"run": trained.name, "step": step, "device": device, **describe_process()}
-    console, out_dir = Console(), run_dir / config.name
-    manifest = draw_manifest(data, held_out, config.evaluation)
-    with progress_bar(console) as progress:
+
+    manifest = choose_manifest(data, held_out, env, config.evaluation, console.print)
+    policy, described = make_policy(config, recipe, model, data, manifest, device)
+    out_dir = run_dir / config.name
+    identity = describe_model(recipe.config, step, checkpoint / "model.safetensors", recipe.dataset_hash, device)
+    diagnostics = draw_validation(data, recipe)(model) if config.policy == "mpc" else {}
+    with run_lock(out_dir), progress_bar(console) as progress:
         results = evaluate(
-            policy, data, manifest, trained.env, config.evaluation, out_dir, identity, validation(model), progress
+            policy,
+            data,
+            manifest,
+            env,
+            config.evaluation,
+            out_dir,
+            identity | {"policy": described},
+            diagnostics,
+            progress,
         )
     print_results(results, out_dir, console)
+
+
+def make_policy(
+    config: PlanConfig, recipe: Recipe, model: JEPA, data: Episodes, manifest: Manifest, device: str
+) -> tuple[Policy | Privileged, dict[str, Any]]:
+    """What acts, and a description of it."""
+    name, env = config.policy, recipe.config.env
+    raw_bounds = np.array(recipe.action_low), np.array(recipe.action_high)
+    if name in FLOORS:
+        floor = make_floor(name, read_pairs(manifest, data), config.evaluation.budget, *raw_bounds, config.seed)
+        return floor, {"name": name, "seed": config.seed}
+    if name == "expert":
+        assert isinstance(env, EnvConfig)
+        expert = config.expert or without_noise(env.collection.expert)
+        policy = Privileged(build(EXPERTS, expert, "expert"), config.seed)
+        return policy, {"name": name, "expert": expert, "seed": config.seed}
+    heads, action_dim = load_heads(Path(config.run), device), len(recipe.action_low)
+    if name == "behaviour_cloning":
+        clone = heads[name]
+        return CloningPolicy(clone, recipe.normalizer, env.frameskip, *raw_bounds, device), {"name": name}
+    planning = replace(config.planning, proposal="alone") if name == "amortized" else config.planning
+    low, high = recipe.normalizer.block_bounds(recipe.action_low, recipe.action_high, env.frameskip)
+    bounds = (bound.unflatten(0, (env.frameskip, -1)).to(device) for bound in (low, high))
+    mpc = build_mpc(model, config.planner, planning, *bounds, config.seed, heads)
+    acting = MPCPolicy(mpc, recipe.normalizer, env.frameskip, action_dim, planning.num_executed, device)
+    return acting, describe_policy(name, config.planner, planning, config.seed)
+
+
+def without_noise(expert: Component) -> Component:
+    """The expert at its best: what makes data varied is left out, and of a mixture the first part is taken."""
+    if expert["name"] == "mixture":
+        return without_noise(expert["parts"][0]["expert"])
+    return expert | {key: 0.0 for key in ("noise_std", "repeat_probability") if key in expert}
+
+
+def draw_validation(data: Episodes, recipe: Recipe) -> Validation:
+    """The clips that train.py validates on."""
+    config = recipe.config
+    clips, held_out_clips = (
+        Clips(data, ids, config.training.num_frames, config.env.frameskip, recipe.normalizer)
+        for ids in split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
+    )
+    return Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=512, seed=0)
 
 
 def choose_device(device: str) -> str:

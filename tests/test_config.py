@@ -26,11 +26,16 @@ from lewm.config import (
 from lewm.errors import InputError
 from lewm.planning import PLANNERS
 from lewm.training.build import build_model, build_mpc, build_regularizer
+from lewm.training.head_config import TrainHeadConfig
 from tests.programs import compose
 from tests.registries import ENVS
 
-OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONFIGS.glob("*/*.yaml"))
-PLAN_OPTIONS = [option for option in OPTIONS if option.split("=")[0] in ("planner", "planning", "evaluation")]
+ALL_OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONFIGS.glob("*/*.yaml"))
+OPTIONS = [option for option in ALL_OPTIONS if option.split("=")[0] not in ("head", "protocol")]
+PLAN_OPTIONS = [
+    option for option in ALL_OPTIONS if option.split("=")[0] in ("planner", "planning", "evaluation", "protocol")
+]
+HEADS = [option for option in ALL_OPTIONS if option.startswith("head=")]
 
 
 def refusal(function, *arguments, **keywords):
@@ -62,6 +67,12 @@ def test_every_option_of_planning_composes_with_plan(option):
     assert isinstance(compose(option, "run=runs/x", program="plan", schema=PlanConfig), PlanConfig)
 
 
+@pytest.mark.parametrize("option", HEADS)
+def test_every_head_composes_with_train_head(option):
+    config = compose(option, "run=runs/x", program="train_head", schema=TrainHeadConfig)
+    assert option == f"head={config.head['name']}"
+
+
 @pytest.mark.parametrize("name", ENVS)
 def test_every_environment_composes_with_collect(name):
     config = compose(f"env={name}", program="collect", schema=CollectConfig)
@@ -79,7 +90,8 @@ def test_every_option_of_every_group_composes_and_builds(option):
         model = build_model(config.model, size, action_dim=2 * config.env.frameskip)
     build_regularizer(config.regularizer)
     bound = torch.ones(2 * config.env.frameskip)
-    mpc = build_mpc(model, config.planner, config.planning, -bound, bound, seed=0)
+    heads = dict.fromkeys(config.heads, torch.nn.Identity())
+    mpc = build_mpc(model, config.planner, config.planning, -bound, bound, seed=0, heads=heads)
     assert mpc.horizon == config.planning.horizon
 
 

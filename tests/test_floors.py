@@ -17,12 +17,13 @@ FLOORS = {
         "lewm.distributed",
         "lewm.environment",
         "lewm.errors",
+        "lewm.limits",
         "lewm.seeding",
         "lewm.tracking",
     },
     2: {"lewm.models", "lewm.regularizers", "lewm.planning", "lewm.data"},
     3: {"lewm.training", "lewm.evaluation"},
-    4: {"train", "scripts", "hydra_plugins"},
+    4: {"train", "scripts", "hydra_plugins", "lewm.controller"},
 }
 INDEPENDENT = FLOORS[2] | FLOORS[3]
 MODULES = sorted(

@@ -110,6 +110,8 @@ def test_the_quickstart_leaves_a_complete_run_folder(quickstart):
         "metrics.jsonl",
         "results.json",
         "manifest.json",
+        "traces.npz",
+        "report.html",
         "overview.png",
         *(f"checkpoints/step_0000060/{name}.safetensors" for name in ("model", "optimizer", "regularizer")),
         "checkpoints/step_0000060/checkpoint.json",
@@ -136,8 +138,9 @@ def test_results_hold_rates_with_their_intervals_for_the_model_and_the_floors(qu
     results = read_json(quickstart[1] / "results.json")
     assert set(results["floors"]) == {"random", "no_op", "replay"}
     for row in [results["model"], *results["floors"].values()]:
-        assert set(row) == {"success", "strict_success", "strict_success_at_end"}
-        for rate in row.values():
+        rates = {name: value for name, value in row.items() if name != "final_distance"}
+        assert set(rates) == {"success", "success_at_end", "strict_success", "strict_success_at_end"}
+        for rate in rates.values():
             assert 0 <= rate["low"] <= rate["rate"] <= rate["high"] <= 1
             assert rate["low"] < rate["high"]
             assert rate["rate"] == rate["successes"] / rate["trials"]
@@ -192,7 +195,7 @@ def test_planning_again_writes_its_own_results_on_the_same_pairs(quickstart):
     after = snapshot(run_dir)
     assert {name: after[name] for name in before} == before
     written = {name.split("/")[1] for name in after if name.startswith("again/")}
-    assert written == {"results.json", "manifest.json", "overview.png", "videos"}
+    assert written == {"results.json", "manifest.json", "traces.npz", "report.html", "overview.png", "videos", "lock"}
 
 
 # Runs of seconds in this process.

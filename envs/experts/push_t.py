@@ -149,8 +149,9 @@ class PushTExpert(Expert):
             raise ValueError(f"speed={self.speed} of the expert push_t must be above 0 and at most 1")
 
     def begin(self, env: Any, rng: np.random.Generator) -> Self:
-        scale, radius = float(env.variation["block_scale"]), float(env.variation["agent_radius"])
-        return replace(self, block=env.block_name, scale=scale, radius=radius)
+        variation = env.unwrapped.variation
+        scale, radius = float(variation["block_scale"]), float(variation["agent_radius"])
+        return replace(self, block=env.unwrapped.block_name, scale=scale, radius=radius)
 
     def __call__(
         self, state: State, goal_state: State, previous_action: NDArray, rng: np.random.Generator

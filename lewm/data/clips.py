@@ -38,6 +38,9 @@ class Clips(Dataset[Clip]):
       num_frames: T.
       frameskip: K.
       normalizer: maps raw actions to the normalized ones of a Clip.
+
+    Attributes:
+      owners: (num_clips,) the episode of each clip, ascending.
     """
 
     def __init__(
@@ -53,10 +56,10 @@ class Clips(Dataset[Clip]):
                 f"a clip of {num_frames} frames at frameskip={frameskip} spans {span} steps, and the longest episode"
                 f" has {lengths.max()}: lower env.frameskip or training.num_frames"
             )
-        self._owners = np.repeat(episode_ids, counts)
+        self.owners = np.repeat(episode_ids, counts)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        self._frame_starts = episodes.frame_offsets[self._owners] + within
-        self._action_starts = episodes.action_offsets[self._owners] + within
+        self._frame_starts = episodes.frame_offsets[self.owners] + within
+        self._action_starts = episodes.action_offsets[self.owners] + within
 
     def __len__(self) -> int:
         return len(self._frame_starts)

@@ -45,8 +45,8 @@ class DeviceClips(Clips):
         moved_frames, moved_steps = (np.zeros(len(episodes), np.int64) for _ in range(2))
         moved_frames[episode_ids] = np.cumsum(lengths + 1) - (lengths + 1) - episodes.frame_offsets[episode_ids]
         moved_steps[episode_ids] = np.cumsum(lengths) - lengths - episodes.action_offsets[episode_ids]
-        self._frame_starts = self._frame_starts + moved_frames[self._owners]
-        self._action_starts = self._action_starts + moved_steps[self._owners]
+        self._frame_starts = self._frame_starts + moved_frames[self.owners]
+        self._action_starts = self._action_starts + moved_steps[self.owners]
 
     def _check_room(self, num_bytes: int, episodes: Episodes) -> None:
         if self._device.type != "cuda":

@@ -77,23 +77,9 @@ class Workers:
         self._processes: dict[Connection, subprocess.Popen[bytes]] = {}
         self._running: dict[Connection, list[Job]] = {}
         for _ in range(num_workers):
-            connection = self._start()
-            self._running[connection] = []
+            connection, process = start_interpreter(__name__, *(file.fileno() for file in self._scratch))
+            self._processes[connection], self._running[connection] = process, []
             connection.send_bytes(recorder)
-
-    def _start(self) -> Connection:
-        ours, theirs = Pipe()
-        with theirs:
-            fileno = theirs.fileno()
-            paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-            self._processes[ours] = subprocess.Popen(
-                [sys.executable, "-c", f"from lewm.data.workers import serve; serve({fileno})"],
-                env={**dict.fromkeys(_ONE_THREAD, "1"), **os.environ, "PYTHONPATH": paths},
-                stdin=subprocess.DEVNULL,
-                pass_fds=(fileno, *(file.fileno() for file in self._scratch)),
-                process_group=0,
-            )
-        return ours
 
     def chunks(self, numbers: range) -> Iterator[list[tuple[Episode, bytes]]]:
         """The episodes of each chunk with their digests; valid until the next chunk is asked for."""
@@ -162,6 +148,21 @@ class Workers:
         self._files.close()
 
 
+def start_interpreter(module: str, *filenos: int) -> tuple[Connection, subprocess.Popen[bytes]]:
+    """A process that runs serve(fileno) of `module` at the other end of the connection, and has these files open."""
+    ours, theirs = Pipe()
+    with theirs:
+        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"from {module} import serve; serve({theirs.fileno()})"],
+            env={**dict.fromkeys(_ONE_THREAD, "1"), **os.environ, "PYTHONPATH": paths},
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(), *filenos),
+            process_group=0,
+        )
+    return ours, process
+
+
 def _map(file: IO[bytes], dtype: Any, offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
     return np.memmap(file, dtype, "r", offset, shape) if np.prod(shape) else np.zeros(shape, dtype)
 
@@ -182,7 +183,7 @@ def serve(fileno: int) -> None:
             raise
         except Exception as error:
             error.add_note(f"in a worker process:\n{traceback.format_exc()}")
-            connection.send(_portable(error))
+            connection.send(portable(error))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent has ended, and nobody is left to be told
 
@@ -209,7 +210,7 @@ def _write(file: IO[bytes], array: NDArray[Any]) -> None:
         view = view[file.write(view) :]
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """The error, or one with its text if it does not survive the way to another process."""
     try:
         pickle.loads(pickle.dumps(error))

@@ -1,34 +1,71 @@
 """Plays start/goal pairs in the environment and records what came of it."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from lewm.config import EnvConfig
-from lewm.data.normalize import ActionNormalizer, pack_actions, unpack_actions
-from lewm.environment import make_env
+from lewm.evaluation.arena import Arena, Frames
+from lewm.evaluation.arena_workers import ArenaWorkers
 from lewm.evaluation.protocol import Pairs
-from lewm.planning import MPC
+
+Actions = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+
+class Scene:
+    """What a policy may look at in the episodes that go on: pictures, drawn when they are asked for, and no states.
+
+    Attributes:
+      numbers: (B,) of the pairs in their manifest, for noise that does not depend on the neighbours.
+    """
+
+    def __init__(self, arena: Arena | ArenaWorkers, pairs: Pairs) -> None:
+        self._arena, self._pairs, self._rows = arena, pairs, np.arange(len(pairs.numbers))
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        return self._pairs.numbers[self._rows]
+
+    def frames(self) -> Frames:
+        """(B, h, w, C) as it looks now."""
+        return self._arena.render()[self._rows]
+
+    def goal_frames(self) -> Frames:
+        """(B, h, w, C)."""
+        return self._arena.draw(self._pairs.goal_states[self._rows])
+
+    def past(self) -> tuple[Frames, Actions]:
+        """(B, T-1, h, w, C) frames before the start, and the (B, T-1, K, a) actions that followed each of them."""
+        return self._arena.draw(self._pairs.past_states[self._rows]), self._pairs.past_actions[self._rows]
+
+    def keep(self, rows: Rows) -> None:
+        """Forgets all episodes but these."""
+        self._rows = self._rows[rows]
 
 
 class Policy(Protocol):
-    """Acts in P episodes at once. It sees frames, never states."""
+    """Acts in B episodes at once. It is given a Scene, never states.
 
-    def start(self, pixels: NDArray[np.uint8], goal_pixels: NDArray[np.uint8]) -> None:
-        """Begins with the (P, h, w, C) first and goal frames."""
+    Attributes:
+      context: most frames that it wants to see at the start, those before the start included.
+    """
 
-    def act(self) -> NDArray[np.float32]:
-        """(P, n, a) raw actions to execute next, n at least 1."""
+    context: int
+
+    def start(self, scene: Scene) -> None:
+        """Begins with episodes as they are now."""
+
+    def act(self) -> Actions:
+        """(B, n, a) raw actions to execute next, n at least 1."""
         ...
 
-    def observe(self, pixels: NDArray[np.uint8], actions: NDArray[np.float32]) -> None:
-        """Takes in the (P, h, w, C) frames after the executed (P, n, a) actions."""
+    def observe(self, scene: Scene, actions: Actions) -> None:
+        """Takes in what there is to see after the executed (B, n, a) actions."""
+
+    def keep(self, rows: Rows) -> None:
+        """Forgets all episodes but these: the environment has ended the others."""
 
 
 class Outcome(NamedTuple):
@@ -38,8 +75,11 @@ class Outcome(NamedTuple):
       reached: (P,) whether any state up to the budget was a success, the start included.
       at_end: (P,) whether the last state was one.
       solved_at_start: (P,) whether the start was one already.
-      states: (P, budget + 1, S).
+      states: (P, budget + 1, S); an episode that the environment ended keeps its last state.
       goal_states: (P, S).
+      first_success: (P,) env steps to the first success, -1 without one.
+      num_steps: (P,) env steps played, fewer than the budget where the environment ended the episode.
+      distances: (P, budget + 1) to the goal, as the environment measures them.
     """
 
     reached: NDArray[np.bool_]
@@ -47,123 +87,58 @@ class Outcome(NamedTuple):
     solved_at_start: NDArray[np.bool_]
     states: NDArray[np.float64]
     goal_states: NDArray[np.float64]
+    first_success: NDArray[np.int64]
+    num_steps: NDArray[np.int64]
+    distances: NDArray[np.float64]
 
 
-class Arena:
-    """P copies of a GoalEnv, used without step(): no rewards, no ends, no frames that nobody sees."""
-
-    def __init__(self, config: EnvConfig, num_envs: int) -> None:
-        self.envs = [make_env(config) for _ in range(num_envs)]
-        for env in self.envs:
-            env.reset(seed=0)
-
-    def show(self, states: NDArray) -> NDArray[np.uint8]:
-        """(P, S) -> (P, h, w, C) frames, leaving the environments in those states."""
-        for env, state in zip(self.envs, states, strict=True):
-            env.set_state(state)
-        return self.render()
-
-    def render(self) -> NDArray[np.uint8]:
-        return np.stack([env.render() for env in self.envs])
-
-    def step(self, actions: NDArray) -> NDArray[np.float64]:
-        """(P, a) raw actions -> (P, S) next states."""
-        for env, action in zip(self.envs, actions.astype(np.float64), strict=True):
-            env.advance(np.clip(action, env.action_space.low, env.action_space.high))
-        return np.stack([env.state for env in self.envs])
-
-    def is_success(self, states: NDArray, goal_states: NDArray) -> NDArray[np.bool_]:
-        """(P, S), (P, S) -> (P,)."""
-        rows = zip(self.envs, states, goal_states, strict=True)
-        return np.array([env.is_success(state, goal_state) for env, state, goal_state in rows])
-
-
-def play(arena: Arena, policy: Policy, pairs: Pairs, budget: int, on_step: Callable[[], Any]) -> Outcome:
-    """Lets a policy act from every start for `budget` env steps, and calls on_step after each."""
-    goal_pixels = arena.show(pairs.goal_states)
-    policy.start(arena.show(pairs.start_states), goal_pixels)
-    states = [pairs.start_states]
-    while len(states) <= budget:
-        actions = policy.act()[:, : budget + 1 - len(states)]
-        for t in range(actions.shape[1]):
-            states.append(arena.step(actions[:, t]))
-            on_step()
-        if len(states) <= budget:
-            policy.observe(arena.render(), actions)
-    success = np.stack([arena.is_success(state, pairs.goal_states) for state in states], axis=1)
-    return Outcome(np.any(success, axis=1), success[:, -1], success[:, 0], np.stack(states, axis=1), pairs.goal_states)
+def play(
+    arena: Arena | ArenaWorkers, policy: Policy, pairs: Pairs, budget: int, on_steps: Callable[[int], Any]
+) -> Outcome:
+    """Lets a policy act from every start for `budget` env steps, and tells on_steps how many were just made."""
+    going, num_steps, step = np.arange(len(pairs.numbers)), np.zeros(len(pairs.numbers), np.int64), 0
+    arena.begin(pairs.start_states)
+    states, scene = [pairs.start_states[:, None]], Scene(arena, pairs)
+    policy.start(scene)
+    while len(going) and step < budget:
+        actions = policy.act()[:, : budget - step]
+        moves = np.zeros((len(num_steps), *actions.shape[1:]), np.float32)
+        moves[going] = actions
+        made = arena.step(moves)
+        states.append(made.states)
+        num_steps += made.counts
+        step += actions.shape[1]
+        on_steps(actions.shape[1])
+        rows = np.flatnonzero(~made.over[going])
+        if len(rows) < len(going):
+            going, actions = going[rows], actions[rows]
+            scene.keep(rows)
+            policy.keep(rows)
+        if len(going) and step < budget:
+            policy.observe(scene, actions)
+    if step < budget:
+        on_steps(budget - step)
+    return judge(arena, np.concatenate(states, axis=1), pairs.goal_states, num_steps, budget)
 
 
-@dataclass
-class Replay:
-    """Acts out given (P, n, a) actions, then stands still: recorded, random or no actions at all."""
-
-    actions: NDArray[np.float32]
-
-    def start(self, pixels: NDArray[np.uint8], goal_pixels: NDArray[np.uint8]) -> None:
-        self._remaining = self.actions
-
-    def act(self) -> NDArray[np.float32]:
-        now, self._remaining = self._remaining, np.zeros_like(self.actions[:, :1])
-        return now
-
-    def observe(self, pixels: NDArray[np.uint8], actions: NDArray[np.float32]) -> None:
-        pass
-
-
-def floors(arena: Arena, pairs: Pairs, budget: int, low: NDArray, high: NDArray, seed: int) -> dict[str, Outcome]:
-    """What needs no model, on the same pairs: uniform random actions, no action, and the recorded ones."""
-    num_pairs, _, action_dim = pairs.recorded_actions.shape
-    random = np.random.default_rng(seed).uniform(low, high, (num_pairs, budget, action_dim)).astype(np.float32)
-    policies = {
-        "random": Replay(random),
-        "no_op": Replay(np.zeros((num_pairs, 1, action_dim), np.float32)),
-        "replay": Replay(pairs.recorded_actions),
-    }
-    return {name: play(arena, policy, pairs, budget, lambda: None) for name, policy in policies.items()}
-
-
-class MPCPolicy:
-    """Model-predictive control behind the interface of frames and raw actions.
-
-    Args:
-      mpc: plans in normalized action blocks.
-      normalizer, frameskip: from blocks to raw actions.
-      action_dim: a, of the raw actions.
-      num_executed: action blocks executed before the next plan.
-      device: of the model.
-
-    Attributes:
-      plan_seconds: how long each plan took, for all P episodes together.
-    """
-
-    def __init__(
-        self, mpc: MPC, normalizer: ActionNormalizer, frameskip: int, action_dim: int, num_executed: int, device: str
-    ) -> None:
-        self.mpc, self.normalizer, self.frameskip = mpc, normalizer, frameskip
-        self.action_dim, self.num_executed, self.device = action_dim, num_executed, device
-        self.plan_seconds: list[float] = []
-
-    def start(self, pixels: NDArray[np.uint8], goal_pixels: NDArray[np.uint8]) -> None:
-        episodes = tuple(range(len(pixels)))
-        self._queue: list[Tensor] = []
-        self._state = self.mpc.start(
-            self._tensor(pixels), self._tensor(goal_pixels), episodes, self.frameskip * self.action_dim
-        )
-
-    def act(self) -> NDArray[np.float32]:
-        if not self._queue:
-            begin = time.perf_counter()
-            plan, self._state = self.mpc.plan(self._state)
-            self._queue = list(plan.actions[:, : self.num_executed].cpu().unbind(1))
-            self.plan_seconds.append(time.perf_counter() - begin)
-        block = self._queue.pop(0)
-        raw: NDArray[np.float32] = self.normalizer.denormalize(unpack_actions(block[:, None], self.frameskip)).numpy()
-        return raw
-
-    def observe(self, pixels: NDArray[np.uint8], actions: NDArray[np.float32]) -> None:
-        block = pack_actions(self.normalizer.normalize(actions), self.frameskip)[:, 0]
-        self._state = self.mpc.observe(self._state, self._tensor(pixels), block.to(self.device))
-
-    def _tensor(self, pixels: NDArray[np.uint8]) -> Tensor:
-        return torch.from_numpy(pixels).movedim(-1, -3).to(self.device)
+def judge(
+    arena: Arena | ArenaWorkers,
+    states: NDArray[np.float64],
+    goal_states: NDArray[np.float64],
+    num_steps: NDArray[np.int64],
+    budget: int,
+) -> Outcome:
+    """The outcome of (P, up to budget + 1, S) states, the last of which lasts to the end of the budget."""
+    states = np.pad(states, ((0, 0), (0, budget + 1 - states.shape[1]), (0, 0)), mode="edge")
+    success, distances = arena.judge(states, goal_states)
+    reached = np.any(success, axis=1)
+    return Outcome(
+        reached=reached,
+        at_end=success[:, -1],
+        solved_at_start=success[:, 0],
+        states=states,
+        goal_states=goal_states,
+        first_success=np.where(reached, success.argmax(1), -1),
+        num_steps=num_steps,
+        distances=distances,
+    )

@@ -1,5 +1,6 @@
 """The planning evaluation of one model: success on held-out pairs, floors, probes, speed."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,30 @@ from rich.progress import Progress
 
 from lewm.config import EnvConfig, EvaluationConfig
 from lewm.data.episodes import Episodes
-from lewm.evaluation.control import Arena, MPCPolicy, floors, play
-from lewm.evaluation.protocol import Manifest, Rate, read_pairs
-from lewm.evaluation.report import rates, save_overview, save_results, save_videos, table
-
-
-def draw_manifest(data: Episodes, held_out: NDArray, config: EvaluationConfig) -> Manifest:
-    """The pairs that every model is tried on, a function of dataset, held-out episodes (E,) and protocol."""
-    return Manifest.draw(data, held_out, config.offset, config.num_pairs, config.manifest_seed)
+from lewm.evaluation.arena import Arena
+from lewm.evaluation.arena_workers import ArenaWorkers, open_arena
+from lewm.evaluation.baselines import FLOORS, Privileged, make_floor
+from lewm.evaluation.control import Outcome, Policy, play
+from lewm.evaluation.imagination import film_imagination
+from lewm.evaluation.mpc_policy import MPCPolicy
+from lewm.evaluation.parts import Parts
+from lewm.evaluation.protocol import Manifest, Pairs, in_batches, read_pairs
+from lewm.evaluation.report import save_overview, save_results, save_videos, table
+from lewm.evaluation.report_page import save_page
+from lewm.evaluation.results import (
+    describe_pairs,
+    describe_planning,
+    describe_protocol,
+    fingerprint,
+    join_outcomes,
+    save_traces,
+    summarize,
+)
+from lewm.evaluation.traces import Trace, Traced
 
 
 def evaluate(
-    policy: MPCPolicy,
+    policy: Policy | Privileged,
     data: Episodes,
     manifest: Manifest,
     env: EnvConfig,
@@ -33,64 +46,118 @@ def evaluate(
 ) -> dict[str, Any]:
     """Plays the manifest, writes everything into out_dir and returns what results.json holds.
 
+    Killed and called again with the same arguments, it goes on with the batches of episodes that are not played yet.
+
     Args:
-      policy: the model behind its planner.
+      policy: the model behind its planner, or a baseline.
       data: dataset that the pairs come from.
       manifest: the pairs, of held-out episodes.
       env: the environment.
-      config: number of pairs, offset and budget.
-      out_dir: folder for results.json, manifest.json, overview.png and videos/.
-      identity: which model this is.
+      config: budget, start, batches and processes.
+      out_dir: folder for report.html, results.json, manifest.json, traces.npz, overview.png and videos/.
+      identity: which model and which policy this is.
       diagnostics: Validation's numbers.
-      progress: draws the bar.
+      progress: draws the bars.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     manifest.save(out_dir / "manifest.json")
-    pairs = read_pairs(manifest, data)
-    arena = Arena(env, config.num_pairs)
-    bar = progress.add_task("planning", total=config.budget, unit="env steps")
-    outcome = play(arena, policy, pairs, config.budget, lambda: progress.advance(bar))
-    low, high = np.array(data.metadata.action_low), np.array(data.metadata.action_high)
-    milliseconds = 1000 * np.array(policy.plan_seconds) / config.num_pairs
-    results = {
-        "identity": identity,
-        "protocol": {
-            "dataset_hash": data.content_hash,
-            "num_pairs": config.num_pairs,
-            "offset": config.offset,
-            "budget": config.budget,
-            "manifest_seed": config.manifest_seed,
-        },
-        "model": _as_dicts(rates(outcome)),
-        "floors": {
-            name: _as_dicts(rates(floor))
-            for name, floor in floors(arena, pairs, config.budget, low, high, config.manifest_seed).items()
-        },
-        "already_solved": float(outcome.solved_at_start.mean()),
-        "diagnostics": diagnostics,
-        "planning": {
-            "plans_per_episode": len(policy.plan_seconds),
-            "milliseconds_per_plan_median": float(np.median(milliseconds)),
-            "milliseconds_per_plan_p95": float(np.percentile(milliseconds, 95)),
-        },
-        "pairs": [
-            {
-                "episode": manifest.episodes[i],
-                "step": manifest.steps[i],
-                "solved_at_start": bool(outcome.solved_at_start[i]),
-                "reached": bool(outcome.reached[i]),
-                "at_end": bool(outcome.at_end[i]),
-                "start_state": outcome.states[i, 0].tolist(),
-                "final_state": outcome.states[i, -1].tolist(),
-                "goal_state": outcome.goal_states[i].tolist(),
-            }
-            for i in range(config.num_pairs)
-        ],
-    }
-    save_videos(outcome, arena, out_dir / "videos", config.num_videos)
-    save_overview(results, outcome, arena, out_dir / "overview.png")
+    known = {key: value for key, value in identity.items() if key != "command"}
+    protocol = describe_protocol(manifest, config)
+    parts = Parts(out_dir / "parts", fingerprint(known, protocol, manifest, config.batch_size, env))
+    with open_arena(env, min(config.batch_size, len(manifest.steps)), config.num_workers) as arena:
+        player = policy.enter(arena, read_pairs(manifest, data)) if isinstance(policy, Privileged) else policy
+        outcomes, trace = _Evaluation(player, data, manifest, env, config, arena, parts, progress).run()
+        outcome = outcomes.pop("policy")
+        films = {}
+        if isinstance(player, MPCPolicy):
+            films = film_imagination(player, trace, outcome, arena, data, env.frameskip, config.num_videos)
+        results = {
+            "identity": identity,
+            "protocol": protocol,
+            "model": summarize(outcome),
+            "floors": {name: summarize(floor) for name, floor in outcomes.items()},
+            "already_solved": float(outcome.solved_at_start.mean()),
+            "diagnostics": diagnostics,
+            "planning": describe_planning(trace),
+            "pairs": describe_pairs(manifest, outcome),
+        }
+        save_traces(out_dir / "traces.npz", outcome, trace, films)
+        save_videos(outcome, arena, out_dir / "videos", config.num_videos)
+        save_overview(results, outcome, arena, out_dir / "overview.png")
     save_results(results, out_dir / "results.json")
+    save_page(out_dir)
+    parts.remove()
     return results
+
+
+class _Evaluation:
+    """Plays a manifest batch by batch; arguments as in evaluate()."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        data: Episodes,
+        manifest: Manifest,
+        env: EnvConfig,
+        config: EvaluationConfig,
+        arena: Arena | ArenaWorkers,
+        parts: Parts,
+        progress: Progress,
+    ) -> None:
+        self._data, self._manifest, self._env, self._config = data, manifest, env, config
+        self._arena, self._parts, self._progress = arena, parts, progress
+        pairs = read_pairs(manifest, data)
+        bounds = np.array(data.metadata.action_low), np.array(data.metadata.action_high)
+        floors = {name: make_floor(name, pairs, config.budget, *bounds, manifest.seed) for name in FLOORS}
+        self._policies: dict[str, Policy] = {"policy": policy, **floors}
+        # What came before a start at rest was in motion.
+        context = 1 if config.start == "rest" else policy.context
+        self._batches = in_batches(manifest, config.batch_size, context, env.frameskip)
+
+    def run(self) -> tuple[dict[str, Outcome], Trace]:
+        """Outcomes of the policy and of the floors, by name, and what the policy's planning left."""
+        total = len(self._manifest.steps) * self._config.budget
+        self._bars = {
+            name: self._progress.add_task("planning" if name == "policy" else name, total=total, unit="env steps")
+            for name in self._policies
+        }
+        played = [self._part(i, *batch) for i, batch in enumerate(self._batches)]
+        order = np.argsort(np.concatenate([numbers for numbers, _ in self._batches]))
+        outcomes = {
+            name: join_outcomes([_unpack(Outcome, name, part) for part in played], order) for name in self._policies
+        }
+        return outcomes, Trace.join([_unpack(Trace, "trace", part) for part in played], order)
+
+    def _part(self, i: int, numbers: NDArray[np.int64], num_past: int) -> dict[str, NDArray]:
+        """The arrays of batch i, played now unless they are there."""
+        arrays = self._parts.load(i)
+        if arrays is None:
+            arrays = self._play(read_pairs(self._manifest, self._data, numbers, num_past, self._env.frameskip))
+            self._parts.save(i, arrays)
+        else:
+            for name in self._policies:
+                self._advance(name, len(numbers), self._config.budget)
+        return arrays
+
+    def _play(self, pairs: Pairs) -> dict[str, NDArray]:
+        if self._config.start == "rest":
+            pairs = pairs._replace(start_states=self._arena.at_rest(pairs.start_states))
+        arrays: dict[str, NDArray] = {}
+        for name, policy in self._policies.items():
+            outcome = play(
+                self._arena, policy, pairs, self._config.budget, partial(self._advance, name, len(pairs.numbers))
+            )
+            arrays |= {f"{name}.{key}": value for key, value in outcome._asdict().items()}
+        player = self._policies["policy"]
+        trace = player.trace() if isinstance(player, Traced) else Trace.empty(len(pairs.numbers))
+        return arrays | {f"trace.{key}": value for key, value in trace._asdict().items()}
+
+    def _advance(self, name: str, num_episodes: int, num_steps: int) -> None:
+        self._progress.advance(self._bars[name], num_episodes * num_steps)
+
+
+def _unpack(kind: Any, name: str, arrays: dict[str, NDArray]) -> Any:
+    return kind(**{field: arrays[f"{name}.{field}"] for field in kind._fields})
 
 
 def print_results(results: dict[str, Any], out_dir: Path, console: Console) -> None:
@@ -98,25 +165,28 @@ def print_results(results: dict[str, Any], out_dir: Path, console: Console) -> N
     diagnostics = results["diagnostics"]
     if "model" in results:
         console.print(table(results))
-    probes = ", ".join(
-        f"{tag.removeprefix('probe/')} {r2:.4f}" for tag, r2 in diagnostics.items() if tag.startswith("probe/")
-    )
-    console.print(f"linear probe: {probes or 'the data have no states'}")
+    if diagnostics:
+        probes = ", ".join(
+            f"{tag.removeprefix('probe/')} {r2:.4f}" for tag, r2 in diagnostics.items() if tag.startswith("probe/")
+        )
+        console.print(f"linear probe: {probes or 'the data have no states'}")
     if "model" not in results:
         ratio = diagnostics["val/prediction_over_copy_last"]
         console.print(f"prediction: {ratio:.3f} of the error of copying the last frame, on held-out episodes")
         console.print("no planning: these are recordings, without an environment")
         console.print(f"results: {out_dir / 'results.json'}")
         return
-    planning = results["planning"]
-    console.print(
-        f"planning: {planning['milliseconds_per_plan_median']:.1f} ms per plan and episode (median),"
-        f" {planning['plans_per_episode']} plans per episode"
-    )
+    if planning := results["planning"]:
+        console.print(
+            f"planning: {planning['milliseconds_per_plan_median']:.1f} ms per plan and episode (median; 95th percentile"
+            f" {planning['milliseconds_per_plan_p95']:.1f}), {planning['plans_per_episode']:g} plans and"
+            f" {planning['encoder_calls']:g} encoded frames per episode"
+        )
     console.print(f"already solved at the start: {results['already_solved']:.1%} of the pairs")
-    for label, name in (("results", "results.json"), ("picture", "overview.png"), ("videos", "videos")):
+    for label, name in (
+        ("report", "report.html"),
+        ("results", "results.json"),
+        ("picture", "overview.png"),
+        ("videos", "videos"),
+    ):
         console.print(f"{label}: {out_dir / name}")
-
-
-def _as_dicts(rows: dict[str, Rate]) -> dict[str, Any]:
-    return {name: row._asdict() for name, row in rows.items()}

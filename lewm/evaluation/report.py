@@ -2,20 +2,25 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import imageio.v3 as iio
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.table import Table
 
-from lewm.evaluation.control import Arena, Outcome
+from lewm.evaluation.control import Outcome
 from lewm.evaluation.protocol import Rate, wilson
+from lewm.evaluation.report_figures import policy_name
+from lewm.evaluation.report_media import choose, save_film, side_by_side
 
-matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
+class Artist(Protocol):
+    """Draws states; see lewm.evaluation.arena."""
+
+    def draw(self, states: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """(n, S) states -> (n, h, w, C) frames."""
+        ...
 
 
 def rates(outcome: Outcome) -> dict[str, Rate]:
@@ -36,48 +41,47 @@ def save_results(results: dict[str, Any], path: Path) -> None:
 
 
 def table(results: dict[str, Any]) -> Table:
-    """The closing table: one row for the model and one for each floor."""
+    """The closing table: one row for the policy and one for each floor."""
     grid = Table(title=f"{results['identity']['run']}: {results['protocol']['num_pairs']} held-out pairs")
-    for header in ("policy", "success", "strict success", "95% interval", "strict, at the end"):
+    headers = ("policy", "success", "strict success", "95% interval", "at the end", "distance")
+    for header in headers:
         grid.add_column(header, justify="left" if header == "policy" else "right")
-    for name, row in {"model": results["model"], **results["floors"]}.items():
+    for name, row in {policy_name(results): results["model"], **results["floors"]}.items():
         strict = row["strict_success"]
         grid.add_row(
             name,
             f"{row['success']['rate']:.1%}",
             f"{strict['rate']:.1%} ({strict['successes']}/{strict['trials']})",
-            f"{strict['low']:.1%} to {strict['high']:.1%}",
+            f"{100 * strict['low']:.1f} to {strict['high']:.1%}",
             f"{row['strict_success_at_end']['rate']:.1%}",
+            f"{row['final_distance']:.3g}",
         )
     return grid
 
 
-def save_videos(outcome: Outcome, arena: Arena, folder: Path, num_videos: int, scale: int = 3) -> list[str]:
-    """One mp4 for each of the first pairs that were not solved at the start: start | achieved | goal."""
+def save_videos(outcome: Outcome, arena: Artist, folder: Path, num_videos: int) -> list[str]:
+    """One mp4, start | achieved | goal, for each of up to num_videos pairs that were not solved at the start."""
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.glob("pair_*.mp4"):
+        earlier.unlink()
     names = []
-    for pair in np.flatnonzero(~outcome.solved_at_start)[:num_videos]:
-        goal = _frames(arena, outcome.goal_states[pair : pair + 1])
-        achieved = _frames(arena, outcome.states[pair])
-        still = np.broadcast_to(achieved[:1], achieved.shape)
-        film = np.concatenate([still, achieved, np.broadcast_to(goal, achieved.shape)], axis=2)
-        film = film.repeat(scale, axis=1).repeat(scale, axis=2)
+    for pair in choose(outcome.reached, outcome.solved_at_start, num_videos):
+        achieved, goal = arena.draw(outcome.states[pair]), arena.draw(outcome.goal_states[pair : pair + 1])[0]
         name = f"pair_{pair:03d}_{'reached' if outcome.reached[pair] else 'failed'}.mp4"
-        iio.imwrite(folder / name, film, fps=10, macro_block_size=1)
+        save_film(side_by_side(achieved[0], achieved, goal), folder / name)
         names.append(name)
     return names
 
 
-def save_overview(results: dict[str, Any], outcome: Outcome, arena: Arena, path: Path, num_rows: int = 4) -> None:
+def save_overview(results: dict[str, Any], outcome: Outcome, arena: Artist, path: Path, num_rows: int = 4) -> None:
     """A picture of the evaluation: the pairs farthest apart from start to goal, and success beside the floors."""
-    figure, (films, bars) = plt.subplots(
-        1, 2, figsize=(11, 4.2), width_ratios=(7, 4), layout="constrained", facecolor="white"
-    )
+    figure = Figure(figsize=(11, 4.2), layout="constrained", facecolor="white")
+    films, bars = figure.subplots(1, 2, width_ratios=(7, 4))
     apart = np.linalg.norm(outcome.goal_states - outcome.states[:, 0], axis=1)
     chosen = np.argsort(-apart)[:num_rows]
     times = ((outcome.states.shape[1] - 1) * np.array([0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1])).round().astype(int)
     rows = [
-        np.concatenate([*_frames(arena, outcome.states[i, times]), *_frames(arena, outcome.goal_states[i : i + 1])], 1)
+        np.concatenate([*arena.draw(outcome.states[i, times]), *arena.draw(outcome.goal_states[i : i + 1])], 1)
         for i in chosen
     ]
     width = rows[0].shape[1] // 7
@@ -89,7 +93,7 @@ def save_overview(results: dict[str, Any], outcome: Outcome, arena: Arena, path:
     films.tick_params(length=0)
     for edge in range(1, 7):
         films.axvline(edge * width - 0.5, color="white", linewidth=4 if edge == 6 else 1)
-    shown = {"model": results["model"], **results["floors"]}
+    shown = {policy_name(results): results["model"], **results["floors"]}
     strict = [row["strict_success"] for row in shown.values()]
     rate = np.array([row["rate"] for row in strict])
     interval = np.abs(np.array([[row["low"], row["high"]] for row in strict]).T - rate)
@@ -100,14 +104,3 @@ def save_overview(results: dict[str, Any], outcome: Outcome, arena: Arena, path:
     bars.set_xlabel("strict success, % (95% interval)")
     bars.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def _frames(arena: Arena, states: NDArray) -> NDArray[np.uint8]:
-    """(n, S) states of one episode -> (n, h, w, C) frames."""
-    env = arena.envs[0]
-    frames = []
-    for state in states:
-        env.set_state(state)
-        frames.append(env.render())
-    return np.stack(frames)

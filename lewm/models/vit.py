@@ -4,9 +4,11 @@ from functools import partial
 from typing import Literal
 
 import torch
-from timm.layers import build_sincos2d_pos_embed
+from timm.layers import PatchEmbed, build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+
+from lewm.models.conv_stem import ConvStem
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -21,6 +23,7 @@ class ViTEncoder(nn.Module):
       pooling: "cls", the row of a class token (LeWM), or "mean", the mean over the patches.
       normalization: "imagenet" (LeWM), or "dataset": the mean frame of the data is subtracted. Where nothing is new, a
         patch is zero, and a small model finds what moves an order of magnitude sooner.
+      stem: "linear" patches (LeWM), or "conv": convolutions beside them, see ConvStem.
       positions: "learned" from a random start (LeWM), or fixed 2-D "sincos", which small models need: from random
         positions a short training can lose one image axis altogether.
 
@@ -40,6 +43,7 @@ class ViTEncoder(nn.Module):
         num_heads: int,
         pooling: Literal["cls", "mean"],
         normalization: Literal["imagenet", "dataset"],
+        stem: Literal["linear", "conv"],
         positions: Literal["learned", "sincos"],
     ) -> None:
         super().__init__()
@@ -48,6 +52,7 @@ class ViTEncoder(nn.Module):
         for value, known in (
             (pooling, ("cls", "mean")),
             (normalization, ("imagenet", "dataset")),
+            (stem, ("linear", "conv")),
             (positions, ("learned", "sincos")),
         ):
             if value not in known:
@@ -66,6 +71,7 @@ class ViTEncoder(nn.Module):
             class_token=pooling == "cls",
             global_pool="token" if pooling == "cls" else "avg",
             fc_norm=False,
+            embed_layer=ConvStem if stem == "conv" else PatchEmbed,
             norm_layer=partial(nn.LayerNorm, eps=1e-12),
         )
         if positions == "sincos":

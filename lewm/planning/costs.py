@@ -1,59 +1,121 @@
-"""From a world model to the cost of action sequences: the one place that folds candidates into the batch."""
+"""What imagined embeddings cost, given a goal. Every cost has a gradient in the embeddings or in the actions."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lewm.planning.protocols import ActionCost, WorldModel
+GoalCost = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(B, N, H, D) imagined embeddings, (B, D) goals, (B, N, H, A) the actions that led there -> (B, N) costs."""
 
-GoalCost = Callable[[Tensor, Tensor], Tensor]
-"""(B, N, H, D) imagined embeddings, (B, D) goals -> (B, N) costs."""
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""(..., D) embeddings, (..., D) goals, shapes that broadcast -> (...) how far apart they are."""
 
 
-def last_distance(z_next: Tensor, z_goal: Tensor) -> Tensor:
+def squared_distance(z: Tensor, z_goal: Tensor) -> Tensor:
+    """The sum of the squared differences over D."""
+    return (z - z_goal).square().sum(-1)
+
+
+@dataclass(frozen=True)
+class LastDistance:
     """Squared distance of the last imagined embedding to the goal (LeWM, section 3.3)."""
-    return (z_next[:, :, -1] - z_goal[:, None]).square().sum(-1)
+
+    def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
+        return squared_distance(z_next[:, :, -1], z_goal[:, None])
 
 
-def mean_distance(z_next: Tensor, z_goal: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class MeanDistance:
     """Squared distance to the goal, averaged over the horizon: the sooner there, the cheaper."""
-    return (z_next - z_goal[:, None, None]).square().sum(-1).mean(-1)
+
+    def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
+        return squared_distance(z_next, z_goal[:, None, None]).mean(-1)
 
 
-GOAL_COSTS: dict[str, GoalCost] = {"last_distance": last_distance, "mean_distance": mean_distance}
+@dataclass(frozen=True)
+class MinimumDistance:
+    """Squared distance to the goal where the horizon comes nearest to it: passing by is as good as staying."""
+
+    def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
+        return squared_distance(z_next, z_goal[:, None, None]).amin(-1)
 
 
-def action_cost(
-    model: WorldModel,
-    goal_cost: GoalCost,
-    z: Tensor,
-    past_actions: Tensor,
-    z_goal: Tensor,
-    *,
-    context: int,
-    batch_size: int,
-) -> ActionCost:
-    """The cost of candidates as the model imagines them from a context.
+@dataclass(frozen=True)
+class DiscountedDistance:
+    """Sum over the horizon of squared distances to the goal, that of model step t (from 0) times discount^t.
 
-    Args:
-      model: imagines.
-      goal_cost: judges what is imagined.
-      z: (B, T, D) embeddings of the context frames.
-      past_actions: (B, T-1, A) action blocks between them.
-      z_goal: (B, D) embeddings of the goal frames.
-      context: most embeddings that a prediction sees.
-      batch_size: most sequences that go through the model at once, which bounds memory.
+    Attributes:
+      discount: positive; below 1 the near future counts most, above 1 the end does.
     """
 
-    @torch.inference_mode()
-    def cost(candidates: Tensor) -> Tensor:
-        num_candidates = candidates.shape[1]
-        past = past_actions[:, None].expand(-1, num_candidates, -1, -1)
-        actions = torch.cat([past, candidates], dim=2).flatten(0, 1)
-        starts = z[:, None].expand(-1, num_candidates, -1, -1).flatten(0, 1)
-        pieces = zip(starts.split(batch_size), actions.split(batch_size), strict=True)
-        z_next = torch.cat([model.rollout(start, action, context) for start, action in pieces])
-        return goal_cost(z_next.unflatten(0, (-1, num_candidates)), z_goal)
+    discount: float
 
-    return cost
+    def __post_init__(self) -> None:
+        if not 0 < self.discount < float("inf"):
+            raise ValueError(f"discount={self.discount} must be positive")
+
+    def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
+        steps = torch.arange(z_next.shape[2], device=z_next.device)
+        return (squared_distance(z_next, z_goal[:, None, None]) * self.discount**steps).sum(-1)
+
+
+@dataclass(frozen=True)
+class ControlPenalty:
+    """Sum of the squared normalized actions over horizon and block: 0 for the mean action of the training data."""
+
+    def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
+        return actions.square().sum((2, 3))
+
+
+@dataclass(frozen=True)
+class TemporalDistance:
+    """Model steps that a head says are missing to the goal.
+
+    Attributes:
+      head: lewm.models.TemporalDistance, fitted to the model's embeddings.
+      over: which imagined steps count: mean (the sooner there, the cheaper), last, or minimum.
+    """
+
+    head: Distance
+    over: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.over not in ("mean", "last", "minimum"):
+            raise ValueError(f"over={self.over!r}; there are mean, last, minimum")
+
+    def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
+        if self.over == "last":
+            return self.head(z_next[:, :, -1], z_goal[:, None])
+        steps = self.head(z_next, z_goal[:, None, None])
+        return steps.mean(-1) if self.over == "mean" else steps.amin(-1)
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """Several costs at once.
+
+    Attributes:
+      parts: weights and costs.
+    """
+
+    parts: tuple[tuple[float, GoalCost], ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("parts is empty: give at least one {weight, cost}")
+
+    def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
+        return torch.stack([weight * cost(z_next, z_goal, actions) for weight, cost in self.parts]).sum(0)
+
+
+GOAL_COSTS: dict[str, type[GoalCost]] = {
+    "last_distance": LastDistance,
+    "mean_distance": MeanDistance,
+    "minimum_distance": MinimumDistance,
+    "discounted_distance": DiscountedDistance,
+    "control_penalty": ControlPenalty,
+    "temporal_distance": TemporalDistance,
+    "sum": WeightedSum,
+}

@@ -1,5 +1,6 @@
 """Model-predictive control: plan in latent space, execute a little, look again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -7,92 +8,189 @@ import torch
 from torch import Tensor
 
 from lewm.errors import InputError
-from lewm.planning.costs import GoalCost, action_cost
-from lewm.planning.protocols import Generators, Plan, Planner, WorldModel
+from lewm.planning.costs import GoalCost
+from lewm.planning.proposal import Proposal
+from lewm.planning.protocols import Generators, OnIteration, Plan, Planner, WorldModel
+from lewm.planning.rollout_cost import RolloutCost, SharedRollout, action_cost
 from lewm.seeding import derive_seed
+
+PROPOSAL_USES = ("none", "alone", "initial", "guarded")
 
 
 class MPCState(NamedTuple):
-    """What control remembers of B episodes.
+    """What control remembers of B episodes, each with a past of its own.
 
     Attributes:
       episodes: B identifiers that the planner's noise is keyed by.
       z_goal: (B, D) embeddings of the goals.
-      z: (B, T, D) embeddings of the frames seen last, at most `context`.
-      actions: (B, T-1, A) normalized action blocks executed between them.
+      memory: (B, context, D) embeddings of the frames seen last, the newest last; zeros before the first frame.
+      blocks: (B, context-1, A) normalized action blocks executed between them.
+      num_frames: of each episode, how many of the memory were seen.
       mean: (B, H, A) where the next plan starts its search.
-      num_plans: plans made so far.
+      num_plans: of each episode, made so far.
     """
 
     episodes: tuple[int, ...]
     z_goal: Tensor
-    z: Tensor
-    actions: Tensor
+    memory: Tensor
+    blocks: Tensor
+    num_frames: tuple[int, ...]
     mean: Tensor
-    num_plans: int
+    num_plans: tuple[int, ...]
+
+    @property
+    def z(self) -> Tensor:
+        """(B, T, D) embeddings of the last frames, T the most that an episode has seen."""
+        return self.memory[:, self.memory.shape[1] - max(self.num_frames) :]
+
+    @property
+    def actions(self) -> Tensor:
+        """(B, T-1, A) normalized action blocks between them."""
+        return self.blocks[:, self.memory.shape[1] - max(self.num_frames) :]
 
 
 @dataclass(frozen=True)
 class MPC:
     """Receding-horizon control of a batch of episodes. Every frame and every goal is encoded once.
 
+    An episode's plans are a function of its own past: not of its neighbours, nor of when these plan and observe.
+
     Attributes:
       model: in eval mode.
+      rollout: imagines candidates as the model does.
       planner: searches the action sequences.
       goal_cost: judges what the model imagines.
-      context: most embeddings that a prediction sees, and so the frames that control remembers.
+      context: frames that control remembers.
       horizon: H, model steps that a plan looks ahead.
       seed: of the planner's noise, a function of (seed, episode, plan).
-      batch_size: most sequences that go through the model at once.
+      proposal: action sequences without a search, or None.
+      proposal_use: none; alone (the plan is the proposal, with a cost of nan); initial (the search starts from it);
+        guarded (of the searched plan and the proposal the cheaper is taken).
     """
 
     model: WorldModel
+    rollout: SharedRollout
     planner: Planner
     goal_cost: GoalCost
     context: int
     horizon: int
     seed: int
-    batch_size: int
+    proposal: Proposal | None = None
+    proposal_use: str = "none"
 
     def __post_init__(self) -> None:
-        if min(self.horizon, self.context, self.batch_size) < 1:
-            raise InputError(
-                f"planning.horizon={self.horizon}, context={self.context} and batch_size={self.batch_size}"
-                " must be at least 1"
-            )
+        if min(self.horizon, self.context) < 1:
+            raise InputError(f"planning.horizon={self.horizon} and context={self.context} must be at least 1")
+        if self.proposal_use not in PROPOSAL_USES:
+            raise InputError(f"planning.proposal={self.proposal_use!r}; there are {', '.join(PROPOSAL_USES)}")
+        if self.proposal_use != "none" and self.proposal is None:
+            raise InputError(f"planning.proposal={self.proposal_use} needs an inverse-dynamics head: fit one first")
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def start(self, pixels: Tensor, goal_pixels: Tensor, episodes: tuple[int, ...], action_dim: int) -> MPCState:
         """Begins episodes: (B, C, h, w) uint8 first frames, (B, C, h, w) goal frames, B identifiers, A."""
-        z, z_goal = self.model.encode(torch.stack([pixels, goal_pixels], dim=1)).split(1, dim=1)
-        no_actions = z.new_zeros(len(z), 0, action_dim)
-        mean = z.new_zeros(len(z), self.horizon, action_dim)
-        return MPCState(episodes, z_goal[:, 0], z, no_actions, mean, num_plans=0)
-
-    def plan(self, state: MPCState) -> tuple[Plan, MPCState]:
-        """Plans H action blocks from what was seen last; the next plan starts its search from this one."""
-        cost = action_cost(
-            self.model,
-            self.goal_cost,
-            state.z,
-            state.actions,
-            state.z_goal,
-            context=self.context,
-            batch_size=self.batch_size,
+        z, z_goal = self.model.encode(torch.stack([pixels, goal_pixels], dim=1)).unbind(1)
+        memory = torch.cat([z.new_zeros(len(z), self.context - 1, z.shape[-1]), z[:, None]], dim=1)
+        return MPCState(
+            episodes=episodes,
+            z_goal=z_goal,
+            memory=memory,
+            blocks=z.new_zeros(len(z), self.context - 1, action_dim),
+            num_frames=(1,) * len(z),
+            mean=z.new_zeros(len(z), self.horizon, action_dim),
+            num_plans=(0,) * len(z),
         )
-        plan = self.planner(cost, state.mean, generator=self._generators(state))
-        return plan, state._replace(mean=plan.actions, num_plans=state.num_plans + 1)
 
-    @torch.inference_mode()
-    def observe(self, state: MPCState, pixels: Tensor, actions: Tensor) -> MPCState:
-        """Takes in the (B, C, h, w) frames that followed the executed (B, A) action blocks."""
-        z = torch.cat([state.z, self.model.encode(pixels[:, None])], dim=1)[:, -self.context :]
-        past = torch.cat([state.actions, actions[:, None]], dim=1)
-        mean = torch.cat([state.mean[:, 1:], torch.zeros_like(state.mean[:, :1])], dim=1)
-        return state._replace(z=z, actions=past[:, past.shape[1] - (z.shape[1] - 1) :], mean=mean)
+    def plan(
+        self, state: MPCState, rows: Sequence[int] | None = None, on_iteration: OnIteration | None = None
+    ) -> tuple[Plan, MPCState]:
+        """Plans H action blocks from what was seen last; the next plan starts its search from this one.
 
-    def _generators(self, state: MPCState) -> Generators:
+        Args:
+          state: of B episodes.
+          rows: those that plan now; all by default. The plan has their order.
+          on_iteration: is called after each iteration of a search. Episodes that have seen equally many frames are
+            searched together, those with the fewest first.
+        """
+        rows = range(len(state.episodes)) if rows is None else rows
+        actions, costs = state.mean[list(rows)], state.mean.new_zeros(len(rows))
+        for num_frames in sorted({state.num_frames[row] for row in rows}):
+            places = [place for place, row in enumerate(rows) if state.num_frames[row] == num_frames]
+            found = self._search(self.keep(state, [rows[place] for place in places]), on_iteration)
+            actions = actions.index_copy(0, torch.tensor(places, device=actions.device), found.actions)
+            costs = costs.index_copy(0, torch.tensor(places, device=costs.device), found.cost)
+        mean = state.mean.index_copy(0, torch.tensor(list(rows), device=actions.device), actions)
+        num_plans = tuple(number + (row in rows) for row, number in enumerate(state.num_plans))
+        return Plan(actions, costs), state._replace(mean=mean, num_plans=num_plans)
+
+    @torch.no_grad()
+    def observe(self, state: MPCState, pixels: Tensor, actions: Tensor, rows: Sequence[int] | None = None) -> MPCState:
+        """Takes in the (R, C, h, w) frames that followed the executed (R, A) action blocks of R rows, else of all."""
+        rows = range(len(state.episodes)) if rows is None else rows
+        index = torch.tensor(list(rows), device=state.mean.device)
+        z = self.model.encode(pixels[:, None])
+        memory = torch.cat([state.memory[index], z], dim=1)[:, 1:]
+        blocks = torch.cat([state.blocks[index], actions[:, None]], dim=1)[:, 1:]
+        mean = torch.cat([state.mean[index, 1:], torch.zeros_like(state.mean[index, :1])], dim=1)
+        seen = tuple(min(number + (row in rows), self.context) for row, number in enumerate(state.num_frames))
+        return state._replace(
+            memory=state.memory.index_copy(0, index, memory),
+            blocks=state.blocks.index_copy(0, index, blocks),
+            mean=state.mean.index_copy(0, index, mean),
+            num_frames=seen,
+        )
+
+    @torch.no_grad()
+    def set_goal(self, state: MPCState, goal_pixels: Tensor) -> MPCState:
+        """Goes on to other goals, (B, C, h, w) uint8 frames."""
+        return state._replace(z_goal=self.model.encode(goal_pixels[:, None])[:, 0])
+
+    def keep(self, state: MPCState, rows: Sequence[int] | Tensor) -> MPCState:
+        """The state of these episodes alone, in this order."""
+        rows = rows.tolist() if isinstance(rows, Tensor) else list(rows)
+        index = torch.tensor(rows, dtype=torch.long, device=state.mean.device)
+        return MPCState(
+            episodes=tuple(state.episodes[row] for row in rows),
+            z_goal=state.z_goal[index],
+            memory=state.memory[index],
+            blocks=state.blocks[index],
+            num_frames=tuple(state.num_frames[row] for row in rows),
+            mean=state.mean[index],
+            num_plans=tuple(state.num_plans[row] for row in rows),
+        )
+
+    @torch.no_grad()
+    def imagine(self, state: MPCState, actions: Tensor) -> Tensor:
+        """(B, H, A) action blocks -> the (B, H, D) embeddings that the planner takes them to lead to."""
+        return self.rollout(state.z, state.actions)(actions[:, None])[:, 0]
+
+    def _search(self, state: MPCState, on_iteration: OnIteration | None) -> Plan:
+        """The plan of episodes that have seen equally many frames."""
+        if self.proposal_use == "alone":
+            actions = self._propose(state)
+            return Plan(actions, torch.full_like(actions[:, 0, 0], torch.nan))
+        cost, mean = self._cost(state), state.mean
+        if self.proposal_use == "initial":
+            mean = self._propose(state)
+        plan = self.planner(cost, mean, generator=self.noise(state), on_iteration=on_iteration)
+        if self.proposal_use != "guarded":
+            return plan
+        proposed = self._propose(state)
+        proposed_cost = cost(proposed[:, None])[:, 0]
+        cheaper = proposed_cost < plan.cost
+        actions = torch.where(cheaper[:, None, None], proposed, plan.actions)
+        return Plan(actions, torch.where(cheaper, proposed_cost, plan.cost))
+
+    def _cost(self, state: MPCState) -> RolloutCost:
+        return action_cost(self.model, self.rollout, self.goal_cost, state.z, state.actions, state.z_goal)
+
+    def _propose(self, state: MPCState) -> Tensor:
+        assert self.proposal is not None  # __post_init__
+        return self.proposal(self.model, state.z, state.actions, state.z_goal, self.horizon)
+
+    def noise(self, state: MPCState) -> Generators:
+        """What the next plan of each episode draws from."""
         return [
-            torch.Generator(state.z.device).manual_seed(derive_seed(self.seed, episode, state.num_plans))
-            for episode in state.episodes
+            torch.Generator(state.z.device).manual_seed(derive_seed(self.seed, episode, number))
+            for episode, number in zip(state.episodes, state.num_plans, strict=True)
         ]

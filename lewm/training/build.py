@@ -1,15 +1,20 @@
 """Models, regularizers and planners from their configurations."""
 
 import math
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from torch import Tensor, nn
 
-from lewm.config import Component, ModelConfig, PlanningConfig, build
+from lewm.config import Component, ModelConfig, PlanningConfig, build, suggestion
 from lewm.errors import InputError
 from lewm.models import ACTION_ENCODERS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS
+from lewm.models.cached_rollout import PRECISIONS, CachedRollout
+from lewm.models.graphed_rollout import GraphedRollout
 from lewm.planning import MPC, PLANNERS
-from lewm.planning.costs import GOAL_COSTS
+from lewm.planning.costs import GOAL_COSTS, GoalCost
+from lewm.planning.mpc import PROPOSAL_USES
+from lewm.planning.proposal import InverseDynamics, Proposal
 from lewm.regularizers import REGULARIZERS, Regularizer
 from lewm.training.objective import Objective
 
@@ -59,22 +64,90 @@ def build_objective(model: JEPA, config: Component) -> Objective:
     return Objective(model, regularizer, float(weight))
 
 
-def build_mpc(model: JEPA, planner: Component, planning: PlanningConfig, low: Tensor, high: Tensor, seed: int) -> MPC:
-    """The controller; low and high (A,) bound an action block in normalized space."""
+def build_goal_cost(config: str | Component, heads: Mapping[str, nn.Module]) -> GoalCost:
+    """The cost of a name, of {name, **arguments}, or of {name: sum, parts: [{weight, cost}, ...]}.
+
+    Args:
+      config: of the cost; the cost of a part is again a name or a component.
+      heads: what was fitted to the model's embeddings, by name; asked only for what the cost needs.
+    """
+    component = {"name": config} if isinstance(config, str) else config
+    name, arguments = component.get("name"), dict[str, Any]()
+    if name not in GOAL_COSTS:
+        raise InputError(f"unknown planning.goal_cost={name!r}{suggestion(str(name), GOAL_COSTS)}")
+    if name == "sum":
+        arguments["parts"] = _weighted_costs(component, heads)
+        component = {"name": name}
+    if name == "temporal_distance":
+        if name not in heads:
+            raise InputError(f"planning.goal_cost={name} needs a head: fit it with scripts/train_head.py head={name}")
+        arguments["head"] = heads[name]
+    return cast(GoalCost, build(GOAL_COSTS, component, "planning.goal_cost", **arguments))
+
+
+def _weighted_costs(component: Component, heads: Mapping[str, nn.Module]) -> tuple[tuple[float, GoalCost], ...]:
+    parts = component.get("parts")
+    if component.keys() != {"name", "parts"} or not isinstance(parts, list):
+        raise InputError(f"planning.goal_cost sum takes parts: [{{weight, cost}}, ...], not {component}")
+    for part in parts:
+        if not isinstance(part, dict) or part.keys() != {"weight", "cost"}:
+            raise InputError(f"planning.goal_cost sum: a part is {{weight: 1, cost: {{name: ...}}}}, not {part!r}")
+        weight = part["weight"]
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+            raise InputError(f"planning.goal_cost sum: weight={weight!r} must be a number")
+    return tuple((float(part["weight"]), build_goal_cost(part["cost"], heads)) for part in parts)
+
+
+def build_mpc(
+    model: JEPA,
+    planner: Component,
+    planning: PlanningConfig,
+    low: Tensor,
+    high: Tensor,
+    seed: int,
+    heads: Mapping[str, nn.Module] | None = None,
+) -> MPC:
+    """The controller.
+
+    Args:
+      model: in eval mode when it plans.
+      planner, planning: how to plan.
+      low, high: (A,), or (K, a), bounds of an action block in normalized space.
+      seed: of the planner's noise.
+      heads: what was fitted to the model's embeddings, by name.
+    """
+    heads = heads or {}
     if not 1 <= planning.num_executed <= planning.horizon:
         raise InputError(
             f"planning.num_executed={planning.num_executed} must be between 1 and planning.horizon={planning.horizon}"
         )
-    if planning.context > model.context:
-        raise InputError(f"planning.context={planning.context}, but the model was trained on {model.context} frames")
-    if planning.goal_cost not in GOAL_COSTS:
-        raise InputError(f"unknown planning.goal_cost={planning.goal_cost!r}; there are {', '.join(GOAL_COSTS)}")
+    window = model.context if planning.window is None else planning.window
+    for key, number in (("context", planning.context), ("window", window)):
+        if number > model.context:
+            raise InputError(f"planning.{key}={number}, but the model was trained on {model.context} frames")
+    if planning.precision not in PRECISIONS:
+        raise InputError(f"planning.precision={planning.precision!r}; there are {', '.join(PRECISIONS)}")
+    try:
+        rollout = CachedRollout(model, window, planning.batch_size, planning.precision)
+    except ValueError as error:
+        raise InputError(f"planning.{error}") from error
+    proposal = None
+    if planning.proposal != "none":
+        head = heads.get("inverse_dynamics")
+        if head is None and planning.proposal in PROPOSAL_USES:
+            raise InputError(
+                f"planning.proposal={planning.proposal} needs a head:"
+                " fit it with scripts/train_head.py head=inverse_dynamics"
+            )
+        proposal = Proposal(cast(InverseDynamics, head), window, low.flatten(), high.flatten())
     return MPC(
         model=model,
+        rollout=GraphedRollout(rollout) if low.is_cuda else rollout,
         planner=build(PLANNERS, planner, "planner", low=low, high=high),
-        goal_cost=GOAL_COSTS[planning.goal_cost],
+        goal_cost=build_goal_cost(planning.goal_cost, heads),
         context=planning.context,
         horizon=planning.horizon,
-        batch_size=planning.batch_size,
         seed=seed,
+        proposal=proposal,
+        proposal_use=planning.proposal,
     )

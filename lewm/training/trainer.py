@@ -102,8 +102,9 @@ class Trainer:
     def _batches(self, start: int) -> DataLoader[Clip]:
         training, accelerator = self.config.training, self.accelerator
         sampler = StepSampler(
-            len(self.clips),
+            self.clips.owners,
             training.batch_size,
+            clips_per_episode=training.clips_per_episode,
             start=start,
             num_steps=training.num_steps,
             seed=self.config.seed,

@@ -13,7 +13,6 @@ import importlib.util
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -225,5 +224,4 @@ def as_table(rows: list[dict[str, Any]], cold: bool) -> Table:
 
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parents[2])  # else `envs` would be the benchmark of that name
     main()

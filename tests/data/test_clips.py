@@ -115,7 +115,7 @@ def test_a_clip_longer_than_every_episode_is_refused_in_one_line(counting_data):
 
 def test_a_loader_yields_the_batches_of_its_sampler(counting_data):
     clips = Clips(counting_data, ALL_EPISODES, 3, 2, UNCHANGED)
-    sampler = StepSampler(len(clips), 4, num_steps=3, seed=0)
+    sampler = StepSampler(clips.owners, 4, num_steps=3, seed=0)
     loader = DataLoader(clips, batch_sampler=sampler, collate_fn=as_batch, generator=torch.Generator())
     for clip, indices in zip(loader, sampler, strict=True):
         assert type(clip).__name__ == "Clip"

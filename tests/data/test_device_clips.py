@@ -35,7 +35,7 @@ def test_only_the_episodes_that_are_used_are_copied(counting_data):
 
 def test_a_loader_yields_the_batches_of_its_sampler(counting_data):
     clips = DeviceClips(counting_data, np.array([0, 2]), 3, 2, NORMALIZER, "cpu")
-    sampler = StepSampler(len(clips), 4, num_steps=3, seed=0)
+    sampler = StepSampler(clips.owners, 4, num_steps=3, seed=0)
     loader = DataLoader(clips, batch_sampler=sampler, collate_fn=as_batch, generator=torch.Generator())
     for clip, indices in zip(loader, sampler, strict=True):
         for field, expected in zip(clip, clips.__getitems__(indices), strict=True):

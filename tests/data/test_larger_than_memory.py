@@ -41,7 +41,7 @@ before = memory("RssAnon")
 data = Episodes(sys.argv[1])
 assert data.pixels.nbytes >= 4 * limit
 clips = Clips(data, np.arange(len(data)), 4, 5, ActionNormalizer((0.0,), (1.0,)))
-for indices in StepSampler(len(clips), 64, num_steps=10, seed=0):
+for indices in StepSampler(clips.owners, 64, num_steps=10, seed=0):
     assert clips.__getitems__(indices).pixels.shape == (64, 4, 3, 64, 64)
 assert memory("RssAnon") - before < 64e6, memory("RssAnon") - before
 """

@@ -192,6 +192,14 @@ def test_starts_and_goals_are_random(config):
     assert not starts & goals
 
 
+def test_random_actions_of_one_environment_do_not_depend_on_another(config):
+    alone, first, second = make(config), make(config), make(config)
+    for env, seed in ((alone, 0), (first, 0), (second, 1)):
+        env.action_space.seed(seed)
+    expected = [alone.action_space.sample() for _ in range(3)]
+    np.testing.assert_array_equal([first.action_space.sample() for _ in range(3)], expected)
+
+
 def test_observations_share_nothing_with_one_another(config):
     env = make(config)
     observation, info = env.reset(seed=0)
@@ -243,14 +251,19 @@ def test_actions_are_clipped_to_their_space(config):
     np.testing.assert_array_equal(*states)
 
 
-@pytest.mark.parametrize("wrong", [np.zeros(1), np.full(3, np.nan), np.zeros(99)])
-def test_what_is_no_state_is_refused(config, wrong):
+def test_what_is_no_state_is_refused(config):
     env = make(config)
     env.reset(seed=0)
     state = env.state
-    with pytest.raises(ValueError, match="state"):
-        env.set_state(wrong)
-    np.testing.assert_array_equal(env.state, state)
+    for wrong in (
+        np.zeros(1),
+        np.zeros(99),
+        np.full_like(state, np.nan),
+        np.where(np.arange(len(state)), state, np.inf),
+    ):
+        with pytest.raises(ValueError, match=f"a state of {type(env).__name__} is {len(state)} finite numbers"):
+            env.set_state(wrong)
+        np.testing.assert_array_equal(env.state, state)
 
 
 def test_what_its_frames_depend_on_can_be_written_down(config):

@@ -106,9 +106,12 @@ def test_what_was_found_on_another_machine_is_found_again():
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
-def test_a_fork_of_a_process_that_has_drawn_says_so_instead_of_waiting_forever():
-    code = """
+@pytest.mark.parametrize("drawn_there", ["env", "GymGoalEnv('InvertedPendulum-v5', tolerances={})"])
+def test_a_fork_of_a_process_that_has_drawn_says_so_instead_of_waiting_forever(drawn_there):
+    code = f"""
 import os
+from envs.gym_goal_env import GymGoalEnv
+env = {drawn_there}
 if os.fork() == 0:
     try:
         env.render()

@@ -120,3 +120,8 @@ def test_many_discs_at_once_refuse_what_they_would_not_do():
 
 def test_the_default_layout_is_that_of_the_paper():
     assert (DEFAULT.wall, DEFAULT.door, DEFAULT.radius) == ((107.0, 117.0), (96.0, 128.0), 7.0)
+
+
+def test_many_discs_at_once_refuse_an_argument_that_they_do_not_have():
+    with pytest.raises(TypeError, match="taste"):
+        gym.make_vec("lewm/TwoRoom-v0", 2, taste=1)

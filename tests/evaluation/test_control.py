@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from envs.two_room import TwoRoom, draw
-from lewm.data.normalize import ActionNormalizer, pack_actions
-from lewm.evaluation.control import Arena, MPCPolicy, Replay, floors, play
+from lewm.evaluation.arena import Arena
+from lewm.evaluation.baselines import Replay, make_floor
+from lewm.evaluation.control import play
 from lewm.evaluation.protocol import Manifest, Pairs, read_pairs
-from lewm.planning.protocols import Plan
+from tests.evaluation.falling import CLIFF
+from tests.evaluation.scenes import Steady, make_pairs
 from tests.registries import ENVS
 
 FRAME_SIZE, OFFSET, NUM_PAIRS = 48, 12, 6
@@ -21,36 +22,17 @@ def pairs(two_room_data):
     return read_pairs(Manifest.draw(two_room_data, np.arange(12), OFFSET, NUM_PAIRS, seed=0), two_room_data)
 
 
-def arena_of(num_envs):
-    return Arena(replace(ENVS["two_room"], frame_size=FRAME_SIZE), num_envs)
+def make_arena():
+    return Arena(replace(ENVS["two_room"], frame_size=FRAME_SIZE))
 
 
 def play_alone(policy, pairs, budget):
-    return play(arena_of(len(pairs.start_states)), policy, pairs, budget, lambda: None)
+    return play(make_arena(), policy, pairs, budget, lambda num_steps: None)
 
 
 def straight_line():
     """From (30, 50) to the right with a goal 30 units on, and the same with the goal at the start."""
-    start = np.array([[30.0, 50.0], [30.0, 50.0]])
-    actions = np.zeros((2, 14, 2), np.float32)
-    actions[..., 0] = 1
-    return Pairs(start, np.array([[60.0, 50.0], [30.0, 50.0]]), actions)
-
-
-class Watcher:
-    """Stands still in blocks of n steps and remembers what it is shown."""
-
-    def __init__(self, block):
-        self.block, self.seen = block, []
-
-    def start(self, pixels, goal_pixels):
-        self.num_episodes, self.first, self.goal = len(pixels), pixels, goal_pixels
-
-    def act(self):
-        return np.full((self.num_episodes, self.block, 2), 0.5, np.float32)
-
-    def observe(self, pixels, actions):
-        self.seen.append((pixels, actions))
+    return make_pairs([[30.0, 50.0]] * 2, [[60.0, 50.0], [30.0, 50.0]], np.tile([1.0, 0.0], (2, 14, 1)))
 
 
 def test_replaying_the_recorded_actions_reaches_the_recorded_goal_exactly(pairs):
@@ -99,7 +81,7 @@ def test_a_goal_that_is_not_come_near_is_not_reached():
 
 
 def test_a_policy_sees_the_start_the_goal_and_the_frame_after_each_block():
-    pairs, watcher = straight_line(), Watcher(block=3)
+    pairs, watcher = straight_line(), Steady([0.5, 0.5], block=3)
     outcome = play_alone(watcher, pairs, budget=10)
     np.testing.assert_array_equal(watcher.first, draw(pairs.start_states, FRAME_SIZE))
     np.testing.assert_array_equal(watcher.goal, draw(pairs.goal_states, FRAME_SIZE))
@@ -111,8 +93,8 @@ def test_a_policy_sees_the_start_the_goal_and_the_frame_after_each_block():
 
 def test_every_step_is_announced(pairs):
     steps = []
-    play(arena_of(NUM_PAIRS), Replay(pairs.recorded_actions), pairs, 9, lambda: steps.append(1))
-    assert len(steps) == 9
+    play(make_arena(), Replay(pairs.recorded_actions), pairs, 14, steps.append)
+    assert steps == [OFFSET, 1, 1]
 
 
 def test_playing_goes_on_after_a_success():
@@ -122,89 +104,106 @@ def test_playing_goes_on_after_a_success():
 
 def test_an_episode_does_not_depend_on_the_others(pairs):
     together = play_alone(Replay(pairs.recorded_actions), pairs, OFFSET)
-    one = Pairs(*(field[2:3] for field in pairs))
-    alone = play_alone(Replay(one.recorded_actions), one, OFFSET)
+    alone = play_alone(Replay(pairs.recorded_actions), Pairs(*(field[2:3] for field in pairs)), OFFSET)
     np.testing.assert_array_equal(alone.states[0], together.states[2])
 
 
-def test_an_arena_shows_the_states_it_is_given():
-    states = np.array([[50.0, 60.0], [150.0, 70.0]])
+def test_the_first_success_is_the_step_at_which_the_goal_is_first_reached():
+    outcome = play_alone(Replay(straight_line().recorded_actions), straight_line(), budget=14)
+    assert outcome.first_success.tolist() == [3, 0]  # 15 units on the first is 15 away, the second starts there
+    assert play_alone(Replay(np.zeros((2, 1, 2), np.float32)), straight_line(), 3).first_success.tolist() == [-1, 0]
+
+
+def test_distances_are_those_of_the_environment_at_every_step():
+    outcome = play_alone(Replay(straight_line().recorded_actions), straight_line(), budget=2)
+    np.testing.assert_allclose(outcome.distances, np.array([[30, 25, 20], [0, 5, 10]]) / 16)
+
+
+def test_an_arena_draws_the_states_it_is_given_and_leaves_the_episodes_alone():
+    states, arena = np.array([[50.0, 60.0], [150.0, 70.0]]), make_arena()
     expected = []
     for state in states:
         env = TwoRoom(FRAME_SIZE)
         env.set_state(state)
         expected.append(env.render())
-    np.testing.assert_array_equal(arena_of(2).show(states), np.stack(expected))
+    arena.begin(states)
+    np.testing.assert_array_equal(arena.draw(states[::-1]), np.stack(expected[::-1]))
+    np.testing.assert_array_equal(arena.render(), np.stack(expected))
+
+
+def test_frames_before_the_start_and_the_actions_after_them_are_those_of_the_recording(two_room_data):
+    manifest = Manifest.draw(two_room_data, np.arange(12), OFFSET, 40, seed=0)
+    numbers = np.flatnonzero(np.array(manifest.steps) >= 10)
+    pairs, watcher = read_pairs(manifest, two_room_data, numbers, num_past=2, frameskip=5), Steady([0.0, 0.0])
+    play_alone(watcher, pairs, budget=1)
+    frames, actions = watcher.past
+    for row, number in enumerate(numbers):
+        frame = two_room_data.frame_offsets[manifest.episodes[number]] + manifest.steps[number]
+        step = two_room_data.action_offsets[manifest.episodes[number]] + manifest.steps[number]
+        np.testing.assert_array_equal(frames[row], two_room_data.pixels[[frame - 10, frame - 5]])
+        np.testing.assert_array_equal(actions[row].reshape(10, 2), two_room_data.actions[step - 10 : step])
 
 
 def test_floors_are_random_no_and_recorded_actions(pairs):
-    outcomes = floors(arena_of(NUM_PAIRS), pairs, 20, np.array([-1.0, -1.0]), np.array([1.0, 1.0]), seed=0)
-    assert list(outcomes) == ["random", "no_op", "replay"]
-    assert outcomes["replay"].reached.all()
-    np.testing.assert_array_equal(outcomes["no_op"].states, np.repeat(pairs.start_states[:, None], 21, 1))
-    assert (outcomes["no_op"].reached == outcomes["no_op"].solved_at_start).all()
-    assert np.linalg.norm(np.diff(outcomes["random"].states, axis=1), axis=2).mean() > 1
+    bounds = np.array([-1.0, -1.0]), np.array([1.0, 1.0])
+    random, no_op, replay = (
+        play_alone(make_floor(name, pairs, 20, *bounds, seed=0), pairs, 20) for name in ("random", "no_op", "replay")
+    )
+    assert replay.reached.all()
+    np.testing.assert_array_equal(no_op.states, np.repeat(pairs.start_states[:, None], 21, 1))
+    assert (no_op.reached == no_op.solved_at_start).all()
+    assert np.linalg.norm(np.diff(random.states, axis=1), axis=2).mean() > 1
 
 
-class ScriptedMPC:
-    """Plans given (P, H, A) blocks, counted up by the number of the plan, and remembers what it observes."""
-
-    def __init__(self, blocks):
-        self.blocks, self.num_plans, self.observed = blocks, 0, []
-
-    def start(self, pixels, goal_pixels, episodes, action_dim):
-        self.started = (pixels, goal_pixels, episodes, action_dim)
-        return "state"
-
-    def plan(self, state):
-        self.num_plans += 1
-        return Plan(self.blocks + self.num_plans - 1, torch.zeros(len(self.blocks))), state
-
-    def observe(self, state, pixels, actions):
-        self.observed.append((pixels, actions))
-        return state
+def test_random_actions_of_a_pair_do_not_depend_on_the_other_pairs(pairs):
+    bounds = np.array([-1.0, -1.0]), np.array([1.0, 1.0])
+    fewer = Pairs(*(field[2:4] for field in pairs))
+    of_all, of_fewer = (make_floor("random", each, 7, *bounds, seed=3).actions for each in (pairs, fewer))
+    np.testing.assert_array_equal(of_all[2:4], of_fewer)
 
 
-@pytest.fixture
-def scripted():
-    """Two episodes, plans of three blocks of two raw actions, and a normalizer."""
-    raw = torch.arange(2 * 3 * 2 * 2).reshape(2, 6, 2) / 100
-    normalizer = ActionNormalizer(mean=(0.5, -0.25), std=(2.0, 0.5))
-    return raw, normalizer, ScriptedMPC(pack_actions(normalizer.normalize(raw), 2))
+class Unused(Arena):
+    """An arena that cannot draw."""
+
+    def render(self):
+        raise AssertionError("a frame was drawn")
+
+    draw = render
 
 
-@pytest.mark.parametrize(("num_executed", "num_plans"), [(1, 3), (2, 2), (3, 1)])
-def test_num_executed_blocks_of_each_plan_are_executed(scripted, num_executed, num_plans):
-    _, normalizer, mpc = scripted
-    policy = MPCPolicy(mpc, normalizer, 2, 2, num_executed, "cpu")
-    play_alone(policy, straight_line(), budget=6)
-    assert mpc.num_plans == len(policy.plan_seconds) == num_plans
+@pytest.mark.parametrize("name", ["random", "no_op", "replay"])
+def test_no_frame_is_drawn_for_a_floor(pairs, name):
+    arena = Unused(replace(ENVS["two_room"], frame_size=FRAME_SIZE))
+    floor = make_floor(name, pairs, 20, np.array([-1.0, -1.0]), np.array([1.0, 1.0]), seed=0)
+    assert play(arena, floor, pairs, 20, lambda num_steps: None).states.shape == (NUM_PAIRS, 21, 2)
 
 
-def test_blocks_are_executed_as_raw_actions_in_time_order(scripted):
-    raw, normalizer, mpc = scripted
-    policy = MPCPolicy(mpc, normalizer, 2, 2, num_executed=3, device="cpu")
-    outcome = play_alone(policy, straight_line(), budget=6)
-    np.testing.assert_allclose(np.diff(outcome.states, axis=1), 5 * raw.numpy(), atol=1e-5)
+def cliff_pairs():
+    """Three episodes that go right by 0.1 a step: from 0.65 over the cliff after 3, from 0.05 and 0.1 not at all."""
+    return make_pairs([[0.05, 0.5], [0.65, 0.5], [0.1, 0.5]], [[1.0, 1.0]] * 3, np.tile([0.5, 0.0], (3, 8, 1)))
 
 
-def test_control_is_given_back_the_frames_and_the_normalized_blocks_that_were_executed(scripted):
-    _, normalizer, mpc = scripted
-    policy = MPCPolicy(mpc, normalizer, 2, 2, num_executed=3, device="cpu")
-    outcome = play_alone(policy, straight_line(), budget=6)
-    pixels, goal_pixels, episodes, action_dim = mpc.started
-    assert pixels.shape == goal_pixels.shape == (2, 3, FRAME_SIZE, FRAME_SIZE)
-    assert (episodes, action_dim) == ((0, 1), 4)
-    assert len(mpc.observed) == 2
-    for block, (pixels, actions) in enumerate(mpc.observed):
-        torch.testing.assert_close(actions, mpc.blocks[:, block])
-        expected = draw(outcome.states[:, 2 * (block + 1)], FRAME_SIZE)
-        np.testing.assert_array_equal(pixels.movedim(1, -1).numpy(), expected)
+@pytest.mark.parametrize("block", [1, 2, 3, 8])
+def test_an_episode_that_the_environment_ends_keeps_its_last_state(block):
+    outcome = play(Arena(CLIFF), Steady([0.5, 0.0], block), cliff_pairs(), 8, lambda num_steps: None)
+    np.testing.assert_allclose(outcome.states[1, :, 0], [0.65, 0.75, 0.85, *[0.95] * 6])
+    np.testing.assert_allclose(outcome.states[0, :, 0], 0.05 + 0.1 * np.arange(9))
+    assert outcome.num_steps.tolist() == [8, 3, 8]
 
 
-@pytest.mark.parametrize("budget", [1, 3, 5])
-def test_a_budget_may_end_within_a_block(scripted, budget):
-    raw, normalizer, mpc = scripted
-    policy = MPCPolicy(mpc, normalizer, 2, 2, num_executed=3, device="cpu")
-    outcome = play_alone(policy, straight_line(), budget)
-    np.testing.assert_allclose(np.diff(outcome.states, axis=1), 5 * raw[:, :budget].numpy(), atol=1e-5)
+def test_a_policy_is_told_to_forget_an_episode_that_the_environment_ended():
+    policy = Steady([0.5, 0.0], block=2)
+    play(Arena(CLIFF), policy, cliff_pairs(), 8, lambda num_steps: None)
+    assert policy.kept == [[0, 2]]
+    assert [len(frames) for frames, _ in policy.seen] == [3, 2, 2]
+    assert [len(actions) for _, actions in policy.seen] == [3, 2, 2]
+
+
+def test_nothing_is_played_and_no_step_is_missing_when_all_episodes_are_over():
+    policy, steps = Steady([0.5, 0.0], block=3), []
+    pairs = cliff_pairs()
+    over = Pairs(*(field[1:2] for field in pairs))
+    outcome = play(Arena(CLIFF), policy, over, 20, steps.append)
+    assert outcome.states.shape == (1, 21, 2)
+    assert policy.seen == []
+    assert sum(steps) == 20

@@ -4,7 +4,7 @@ import torch
 from lewm.models import ViTEncoder
 
 SMALL = {"image_size": 32, "patch_size": 8, "width": 24, "depth": 1, "num_heads": 2}
-SMALL |= {"pooling": "mean", "normalization": "imagenet", "positions": "sincos"}
+SMALL |= {"pooling": "mean", "normalization": "imagenet", "positions": "sincos", "stem": "linear"}
 
 
 def encoder(**changes):
@@ -40,6 +40,25 @@ def test_sincos_positions_are_near_where_patches_are_near():
         row = table.movedim(axis, 0)
         one, three = (row[1] - row[0]).norm(dim=-1), (row[3] - row[0]).norm(dim=-1)
         assert (one < three).all()
+
+
+@pytest.mark.parametrize("patch_size", [2, 8, 16, 32])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_stem_of_convolutions_gives_one_token_for_each_patch(patch_size, pooling):
+    stem = encoder(stem="conv", patch_size=patch_size, pooling=pooling).vit.patch_embed
+    tokens = stem(torch.rand(2, 3, 32, 32))
+    assert tokens.shape == (2, (32 // patch_size) ** 2, 24)
+    assert encoder(stem="conv", patch_size=patch_size, pooling=pooling)(frames(2)).shape == (2, 24)
+
+
+def test_the_tokens_of_a_stem_of_convolutions_lie_where_their_patches_do():
+    stem = encoder(stem="conv").vit.patch_embed.eval()
+    picture = torch.zeros(1, 3, 32, 32)
+    touched = picture.clone()
+    touched[:, :, 10:14, 18:22] = 1  # in patch (1, 2) of 4 x 4, where receptive fields of 15 pixels end
+    moved = (stem.layers[0](touched) - stem.layers[0](picture)).abs().sum(1)[0]
+    assert moved[5:7, 9:11].min() > 0
+    assert moved[:4].max() == moved[:, :8].max() == 0
 
 
 def test_the_class_token_has_no_sincos_position():
@@ -90,7 +109,15 @@ def test_fitted_statistics_are_part_of_a_checkpoint():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"patch_size": 7}, {"pooling": "max"}, {"positions": "rotary"}, {"normalization": "none"}]
+    "changes",
+    [
+        {"patch_size": 7},
+        {"pooling": "max"},
+        {"positions": "rotary"},
+        {"stem": "deep"},
+        {"stem": "conv", "patch_size": 7, "image_size": 28},
+        {"normalization": "none"},
+    ],
 )
 def test_what_it_cannot_do_is_refused_with_the_value(changes):
     with pytest.raises(ValueError, match=str(next(iter(changes.values())))):

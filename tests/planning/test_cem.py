@@ -68,3 +68,31 @@ def test_the_mean_is_refitted_to_the_elites():
     plan_for(torch.ones(1, 1, 2), cost, num_iterations=2)
     elites = seen[0][0, cost(seen[0])[0].argsort()[:8]]
     torch.testing.assert_close(seen[1][0, 0], elites.mean(0))
+
+
+def test_the_gaussian_is_not_refitted_to_candidates_whose_cost_is_not_finite():
+    seen, iterations = [], []
+
+    def cost(candidates):
+        seen.append(candidates)
+        return (candidates - 1).square().sum((2, 3)).masked_fill(candidates[:, :, 0, 0] > 0, torch.nan)
+
+    cem = CEM(**BOUNDS, **SMALL | {"num_samples": 10, "num_elites": 10, "num_iterations": 1})
+    generator = [torch.Generator().manual_seed(0)]
+    cem(cost, torch.zeros(1, 1, 2), generator=generator, on_iteration=iterations.append)
+    finite = seen[0][0, cost(seen[0])[0].isfinite()]
+    assert 1 < len(finite) < 10
+    torch.testing.assert_close(iterations[0].mean[0], finite.mean(0))
+    torch.testing.assert_close(iterations[0].std[0], finite.std(0, correction=0))
+
+
+def test_without_a_single_finite_cost_the_gaussian_stays():
+    iterations = []
+    cem = CEM(**BOUNDS, **SMALL)
+    cem(
+        lambda candidates: torch.full(candidates.shape[:2], torch.nan),
+        torch.full((1, 1, 2), 0.3),
+        generator=[torch.Generator().manual_seed(0)],
+        on_iteration=iterations.append,
+    )
+    assert (iterations[-1].mean == 0.3).all() and (iterations[-1].std == 1).all()

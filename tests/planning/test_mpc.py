@@ -5,8 +5,10 @@ import torch
 
 from lewm.errors import InputError
 from lewm.planning import CEM, MPC
-from lewm.planning.costs import GOAL_COSTS, last_distance, mean_distance
+from lewm.planning.costs import LastDistance, MeanDistance
+from lewm.planning.proposal import Proposal
 from lewm.planning.protocols import Plan
+from lewm.planning.rollout_cost import FoldedRollout
 from tests.fakes import AdditiveModel
 
 WIDTH, MAX_ACTION = 2, 0.5
@@ -14,17 +16,19 @@ STARTS = torch.tensor([[0.0, 0.0], [1.0, -1.0], [3.0, 3.0]])
 GOALS = torch.tensor([[1.7, -0.9], [1.2, 1.0], [3.0, 3.0]])
 EPISODES = (4, 7, 9)
 CONTEXTS = (1, 3)
+GOAL_COSTS = {"last": LastDistance(), "mean": MeanDistance()}
 
 
 def as_frames(position):
     return position[:, :, None, None]
 
 
-def make_mpc(model, context=1, horizon=4, **changes):
+def make_mpc(model, context=1, horizon=4, window=3, **changes):
     bound = torch.full((WIDTH,), MAX_ACTION)
     planner = CEM(-bound, bound, num_samples=64, num_elites=8, num_iterations=6, std=0.5, min_std=0.02)
-    arguments = {"planner": planner, "goal_cost": last_distance, "seed": 0, "batch_size": 1000}
-    return MPC(model=model, context=context, horizon=horizon, **arguments | changes)
+    arguments = {"planner": planner, "goal_cost": LastDistance(), "seed": 0}
+    rollout = FoldedRollout(model, window, batch_size=1000)
+    return MPC(model=model, rollout=rollout, context=context, horizon=horizon, **arguments | changes)
 
 
 def drive(mpc, num_steps, rows=slice(None), disturbance=0.0):
@@ -60,7 +64,7 @@ def test_a_whole_plan_leads_from_where_the_world_is_to_the_goal(context, goal_co
 
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_with_a_cost_of_every_step_it_stays_at_the_goal(context):
-    positions, _ = drive(make_mpc(AdditiveModel(), context, goal_cost=mean_distance), num_steps=14)
+    positions, _ = drive(make_mpc(AdditiveModel(), context, goal_cost=MeanDistance()), num_steps=14)
     assert (positions[-4:] - GOALS).abs().max() < 0.12
 
 
@@ -102,7 +106,7 @@ def test_the_next_search_starts_from_the_rest_of_the_last_plan():
 def test_a_plan_is_a_function_of_seed_episode_and_number_of_the_plan():
     noise = []
 
-    def planner(cost, mean, *, generator):
+    def planner(cost, mean, *, generator, on_iteration=None):
         noise.append([torch.rand(1, generator=source).item() for source in generator])
         return Plan(mean, torch.zeros(len(mean)))
 
@@ -127,10 +131,111 @@ def test_planning_leaves_the_state_it_was_given():
     first, _ = mpc.plan(state)
     again, _ = mpc.plan(state)
     assert torch.equal(first.actions, again.actions)
-    assert (state.num_plans, state.mean.abs().max()) == (0, 0)
+    assert state.num_plans == (0, 0, 0)
+    assert state.mean.abs().max() == 0
 
 
-@pytest.mark.parametrize("changes", [{"horizon": 0}, {"context": 0}, {"batch_size": 0}])
+@pytest.mark.parametrize("changes", [{"horizon": 0}, {"context": 0}])
 def test_numbers_below_1_are_refused(changes):
     with pytest.raises(InputError, match=f"{next(iter(changes))}=0"):
         make_mpc(AdditiveModel(), **changes)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_episodes_that_observe_and_plan_at_their_own_times_do_what_they_do_alone(context):
+    mpc = make_mpc(AdditiveModel(), context)
+    position = STARTS.clone()
+    state = mpc.start(as_frames(position), as_frames(GOALS), EPISODES, action_dim=WIDTH)
+    for rows in ([0], [2, 0], [0, 1], [1], [0, 2], [2, 1, 0], [1]):
+        plan, state = mpc.plan(state, rows)
+        position[rows] += plan.actions[:, 0]
+        state = mpc.observe(state, as_frames(position[rows]), plan.actions[:, 0], rows)
+    for row, num_steps in enumerate((5, 4, 3)):
+        alone, _ = drive(make_mpc(AdditiveModel(), context), num_steps, rows=slice(row, row + 1))
+        torch.testing.assert_close(position[row], alone[-1, 0])
+
+
+def test_what_is_kept_of_a_state_goes_on_as_before():
+    mpc = make_mpc(AdditiveModel(), context=3)
+    _, state = drive(mpc, num_steps=2)
+    kept, _ = mpc.plan(mpc.keep(state, torch.tensor([2, 0])))
+    whole, _ = mpc.plan(state)
+    torch.testing.assert_close(kept.actions, whole.actions[[2, 0]])
+
+
+def test_a_goal_that_changes_is_encoded_once_and_reached():
+    model = AdditiveModel()
+    mpc = make_mpc(model)
+    state = mpc.start(as_frames(STARTS), as_frames(STARTS), EPISODES, action_dim=WIDTH)
+    before = model.num_encoded
+    state = mpc.set_goal(state, as_frames(GOALS))
+    for _ in range(3):
+        plan, _ = mpc.plan(state)
+    assert model.num_encoded == before + len(GOALS)
+    assert (STARTS + plan.actions.sum(1) - GOALS).abs().max() < 0.1
+
+
+def test_each_iteration_of_a_search_is_reported():
+    seen = []
+    mpc = make_mpc(AdditiveModel())
+    state = mpc.start(as_frames(STARTS), as_frames(GOALS), EPISODES, action_dim=WIDTH)
+    mpc.plan(state, on_iteration=seen.append)
+    assert [len(iteration.best_cost) for iteration in seen] == [len(STARTS)] * mpc.planner.num_iterations
+
+
+def test_what_a_plan_is_taken_to_lead_to_can_be_seen():
+    mpc = make_mpc(AdditiveModel(), context=3)
+    positions, state = drive(mpc, num_steps=2)
+    plan, _ = mpc.plan(state)
+    torch.testing.assert_close(mpc.imagine(state, plan.actions), positions[-1][:, None] + plan.actions.cumsum(1))
+
+
+def towards_the_goal(z, z_goal):
+    return 0.9 * (z_goal - z[:, -1])
+
+
+def away_from_the_goal(z, z_goal):
+    return -towards_the_goal(z, z_goal)
+
+
+def with_proposal(use, head, **changes):
+    model, bound = AdditiveModel(), torch.full((WIDTH,), MAX_ACTION)
+    proposal = Proposal(head, 3, -bound, bound)
+    return make_mpc(model, proposal=proposal, proposal_use=use, **changes)
+
+
+def plan_of(mpc):
+    return mpc.plan(mpc.start(as_frames(STARTS), as_frames(GOALS), EPISODES, action_dim=WIDTH))[0]
+
+
+def test_a_proposal_alone_is_the_plan_without_a_search():
+    plan = plan_of(with_proposal("alone", towards_the_goal, planner=None))
+    first = (0.9 * (GOALS - STARTS)).clamp(-MAX_ACTION, MAX_ACTION)
+    torch.testing.assert_close(plan.actions[:, 0], first)
+    assert plan.cost.isnan().all()
+
+
+def test_a_search_can_begin_at_the_proposal():
+    def planner(cost, mean, *, generator, on_iteration=None):
+        return Plan(mean, cost(mean[:, None])[:, 0])
+
+    alone = plan_of(with_proposal("alone", towards_the_goal))
+    torch.testing.assert_close(
+        plan_of(with_proposal("initial", towards_the_goal, planner=planner)).actions, alone.actions
+    )
+
+
+@pytest.mark.parametrize(("head", "better"), [(towards_the_goal, "alone"), (away_from_the_goal, "none")])
+def test_of_plan_and_proposal_the_cheaper_is_taken(head, better):
+    def planner(cost, mean, *, generator, on_iteration=None):
+        return Plan(mean, cost(mean[:, None])[:, 0])  # stands still
+
+    guarded, expected = (plan_of(with_proposal(use, head, planner=planner)) for use in ("guarded", better))
+    moves = slice(0, 2)  # the third episode is at its goal, where both do the same
+    torch.testing.assert_close(guarded.actions[moves], expected.actions[moves])
+    assert guarded.cost.isfinite().all()
+
+
+def test_a_use_of_proposals_without_a_head_is_refused():
+    with pytest.raises(InputError, match="guarded"):
+        make_mpc(AdditiveModel(), proposal_use="guarded")

@@ -1,4 +1,4 @@
-"""Times steps with frames of the environments side by side: `python scripts/benchmarks/envs.py --json table.json`.
+"""Times steps with frames of the environments side by side: `python scripts/benchmarks/env_speed.py --json table.json`.
 
 Every configuration in configs/env, and two environments of the package stable-worldmodel where it is installed. They
 take turns in one process on one core; a turn is the beginning of an episode under random actions, without its reset.
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         if args.json and not args.json.parent.is_dir():
             raise InputError(f"--json {args.json}: there is no folder {args.json.parent}")
         console = Console()
-        contenders, left_out = enter(names_of(args.envs), args.sizes)
+        contenders, left_out = enter(read_configs(args.envs), args.sizes)
         rows = race(contenders, args.repeats, 0.0 if args.quick else TURN_S, console)
         console.print(as_table(rows))
         for name, reason in left_out.items():
@@ -70,26 +70,27 @@ def main(arguments: list[str] | None = None) -> None:
             args.json.write_text(json.dumps({**results, "left_out": left_out, "rows": rows}, indent=2) + "\n")
 
 
-def names_of(asked: list[str] | None) -> list[str]:
-    names = sorted(path.stem for path in (CONFIGS / "env").glob("*.yaml"))
+def read_configs(asked: list[str] | None) -> dict[str, EnvConfig]:
+    """The environments in configs/env by name, or those asked for."""
+    files: Any = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in (CONFIGS / "env").glob("*.yaml")}
+    values = {name: file["env"] for name, file in sorted(files.items()) if "id" in file["env"]}  # others are recordings
     for name in asked or []:
-        if name not in names:
-            raise InputError(f"--envs {name}: there are {', '.join(names)}")
-    return asked or names
+        if name not in values:
+            raise InputError(f"--envs {name}: there are {', '.join(values)}")
+    return {name: from_dict(values[name], EnvConfig) for name in asked or values}
 
 
-def enter(names: list[str], sizes: list[int]) -> tuple[list[Contender], dict[str, str]]:
+def enter(configs: dict[str, EnvConfig], sizes: list[int]) -> tuple[list[Contender], dict[str, str]]:
     """The environments that can be made here, and why the others cannot."""
     contenders, left_out = [], {}
-    for name in names:
-        values: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / "env" / f"{name}.yaml"))
+    for name, config in configs.items():
         for size in sizes:
             try:
-                env = make_env(replace(from_dict(values["env"], EnvConfig), frame_size=size))
+                env = make_env(replace(config, frame_size=size))
                 contenders.append(Contender(name, size, env, env.step))
             except InputError as error:
                 left_out[f"{name} {size}"] = str(error)
-    peers = [peer for peer, ours in PEERS.items() if ours in names]
+    peers = [peer for peer, ours in PEERS.items() if ours in configs]
     if peers and importlib.util.find_spec("stable_worldmodel") is None:
         return contenders, left_out | dict.fromkeys(peers, f"not installed; {INSTALL}")
     for peer in peers:
@@ -167,5 +168,4 @@ def versions() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parents[2])  # else `envs` would be this file, not the package
     main()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from scripts.benchmarks import envs
-from scripts.benchmarks.envs import PEERS, Contender, race, turn
+from scripts.benchmarks import env_speed
+from scripts.benchmarks.env_speed import PEERS, Contender, race, turn
 
 NAMES = ("push_t", "two_room")
 
@@ -16,7 +16,7 @@ NAMES = ("push_t", "two_room")
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     path = tmp_path_factory.mktemp("benchmark") / "table.json"
-    envs.main(["--quick", "--repeats", "1", "--envs", *NAMES, "--sizes", "48", "64", "--json", str(path)])
+    env_speed.main(["--quick", "--repeats", "1", "--envs", *NAMES, "--sizes", "48", "64", "--json", str(path)])
     return json.loads(path.read_text())
 
 
@@ -25,7 +25,7 @@ class Slow:
 
     def __init__(self):
         self.calls = []
-        self.action_space = envs.gym.spaces.Box(-1, 1, (2,), np.float32)
+        self.action_space = env_speed.gym.spaces.Box(-1, 1, (2,), np.float32)
 
     def reset(self, seed):
         self.calls.append("reset")
@@ -42,7 +42,9 @@ def test_there_is_a_row_for_each_environment_and_size(results):
     assert all(row["steps_per_s"] > 0 for row in ours)
 
 
-@pytest.mark.skipif(envs.importlib.util.find_spec("stable_worldmodel") is not None, reason="the package is installed")
+@pytest.mark.skipif(
+    env_speed.importlib.util.find_spec("stable_worldmodel") is not None, reason="the package is installed"
+)
 def test_without_the_package_its_environments_are_named_with_what_to_do(results):
     assert set(results["left_out"]) == set(PEERS)
     assert all("stable-worldmodel" in reason for reason in results["left_out"].values())
@@ -87,4 +89,4 @@ def test_environments_take_turns():
 )
 def test_a_wrong_argument_ends_it_before_anything_is_measured(arguments, message):
     with pytest.raises(SystemExit, match=message):
-        envs.main(arguments)
+        env_speed.main(arguments)

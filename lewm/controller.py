@@ -1,0 +1,219 @@
+"""Planning without an environment, for people with a robot: arrays in, raw actions out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from lewm.config import CONFIGS, Component, PlanningConfig, from_dict, suggestion
+from lewm.data.normalize import pack_actions, unpack_actions
+from lewm.errors import InputError
+from lewm.planning.mpc import MPC, MPCState
+from lewm.training.build import build_mpc
+from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe, load_weights
+from lewm.training.head_files import load_heads
+
+Frames = NDArray[np.uint8]
+Actions = NDArray[np.float32]
+
+
+class RawPlan(NamedTuple):
+    """A plan in the units of the robot.
+
+    Attributes:
+      actions: (H x K, a) raw actions in the order of time, within the bounds of the training data; (B, H x K, a) for B
+        episodes.
+      cost: () what the model predicts that they cost, (B,) for B episodes; nan for a proposal alone.
+    """
+
+    actions: Actions
+    cost: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Controller:
+    """A trained run that plans.
+
+    `plan` is a function: what it returns depends on its arguments alone. `begin` gives a Session, which remembers the
+    frames, so that each is encoded once, and where the next search starts.
+
+    Attributes:
+      mpc: plans in normalized action blocks.
+      recipe: of the run: frame size, frameskip K, bounds and statistics of the actions.
+      device: of the model.
+    """
+
+    mpc: MPC
+    recipe: Recipe
+    device: str
+
+    @classmethod
+    def load(
+        cls,
+        run: str | Path,
+        *,
+        planner: str | Component | None = None,
+        planning: str | PlanningConfig | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        **changes: Any,
+    ) -> "Controller":
+        """Reads a run folder.
+
+        Args:
+          run: the folder.
+          planner: the name of a file in configs/planner, or {name, **arguments}; else as in the training's config.
+          planning: the name of a file in configs/planning, or a PlanningConfig; else as in the training's config.
+          seed: of the planner's noise.
+          device: cpu or cuda.
+          changes: keys of the PlanningConfig and their values, such as horizon=5.
+
+        Raises:
+          InputError: there is no such run, file or key, or it does not fit the model.
+        """
+        checkpoint = latest_checkpoint(Path(run))
+        if checkpoint is None:
+            raise InputError(f"run={run} holds no checkpoint: give the folder of a trained run")
+        recipe, _ = load_recipe(checkpoint)
+        model = recipe.build_model()
+        load_weights(checkpoint, model)
+        model.to(device).eval()
+        config, frameskip = recipe.config, recipe.config.env.frameskip
+        planner = _option("planner", planner) if isinstance(planner, str) else planner or config.planner
+        if isinstance(planning, str):
+            planning = from_dict(_option("planning", planning), PlanningConfig, "planning.")
+        bounds = recipe.normalizer.block_bounds(recipe.action_low, recipe.action_high, frameskip)
+        low, high = (bound.unflatten(0, (frameskip, -1)).to(device) for bound in bounds)
+        settings = from_dict(vars(planning or config.planning) | changes, PlanningConfig, "planning.")
+        heads = load_heads(Path(run), device)
+        return cls(build_mpc(model, planner, settings, low, high, seed, heads), recipe, device)
+
+    def plan(
+        self,
+        frames: Frames,
+        past_actions: Actions,
+        goal_frame: Frames,
+        *,
+        initial_actions: Actions | None = None,
+        episodes: tuple[int, ...] | None = None,
+        number: int = 0,
+    ) -> RawPlan:
+        """Plans from what was just seen and done.
+
+        Args:
+          frames: (T, h, w, C) uint8 last frames, K env steps apart, the newest last, T at least 1; those beyond
+            planning.context are not looked at. (B, T, h, w, C) for B episodes, and likewise the others.
+          past_actions: ((T-1) x K, a) raw actions executed between them.
+          goal_frame: (h, w, C) uint8.
+          initial_actions: raw actions around which the search begins, such as the rest of the last plan: at most
+            (H x K, a), whole blocks of K; the mean action of the training data stands for those that are missing.
+          episodes, number: which noise the planner draws: B identifiers, and how many plans went before.
+
+        Returns:
+          The plan.
+
+        Raises:
+          InputError: frames or actions do not have the size that the model was trained on.
+        """
+        is_batch = np.ndim(frames) == 5
+        if not is_batch:
+            frames, past_actions, goal_frame = frames[None], past_actions[None], goal_frame[None]
+            initial_actions = None if initial_actions is None else initial_actions[None]
+        session = self.begin(frames[:, 0], goal_frame, episodes)
+        frameskip = self.recipe.config.env.frameskip
+        if past_actions.ndim == 3 and past_actions.shape[1] != (frames.shape[1] - 1) * frameskip:
+            raise InputError(
+                f"{past_actions.shape[1]} past actions between {frames.shape[1]} frames: give {frameskip} for each step"
+            )
+        for t in range(1, frames.shape[1]):
+            session.observe(frames[:, t], past_actions[:, (t - 1) * frameskip : t * frameskip])
+        if initial_actions is not None:
+            session.search_from(initial_actions)
+        session.state = session.state._replace(num_plans=(number,) * len(frames))
+        planned = session.plan()
+        return planned if is_batch else RawPlan(planned.actions[0], planned.cost[0])
+
+    def begin(self, frame: Frames, goal_frame: Frames, episodes: tuple[int, ...] | None = None) -> "Session":
+        """(B, h, w, C) first frames and goal frames of B episodes -> a Session."""
+        episodes = episodes or tuple(range(len(frame)))
+        width = self.recipe.action_dim
+        return Session(self, self.mpc.start(self.pixels(frame), self.pixels(goal_frame), episodes, width))
+
+    def pixels(self, frames: Frames) -> Tensor:
+        """(B, h, w, C) uint8 -> (B, C, h, w), on the device. InputError: they are not what the model was trained on."""
+        size = self.recipe.config.env.frame_size
+        if np.shape(frames)[1:] != (size, size, 3) or frames.dtype != np.uint8:
+            got = f"{' x '.join(map(str, np.shape(frames)[1:]))} {np.asarray(frames).dtype}"
+            raise InputError(
+                f"a frame is {got}, and the model was trained on {size} x {size} x 3 uint8: resize it as its data were"
+            )
+        return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).to(self.device)
+
+    def blocks(self, actions: Actions) -> Tensor:
+        """(B, n x K, a) raw -> (B, n, A) normalized blocks. InputError: of another size, or not finite."""
+        frameskip, action_dim = self.recipe.config.env.frameskip, len(self.recipe.action_low)
+        if np.ndim(actions) != 3 or actions.shape[2] != action_dim or actions.shape[1] % frameskip:
+            raise InputError(
+                f"actions of shape {np.shape(actions)[1:]}: the model takes {action_dim} numbers for each env step,"
+                f" and {frameskip} env steps for each of its own"
+            )
+        if not np.isfinite(actions).all():
+            raise InputError("an action is nan or infinite")
+        return pack_actions(self.recipe.normalizer.normalize(actions), frameskip).to(self.device)
+
+    def raw(self, blocks: Tensor) -> Actions:
+        """(B, H, A) normalized blocks -> (B, H x K, a) raw actions within their bounds."""
+        actions = self.recipe.normalizer.denormalize(unpack_actions(blocks.cpu(), self.recipe.config.env.frameskip))
+        low, high = (np.array(bound, np.float32) for bound in (self.recipe.action_low, self.recipe.action_high))
+        return np.clip(actions.numpy(), low, high)
+
+
+class Session:
+    """Episodes under way. Its one state is `state`: keep it and put it back to return to that moment.
+
+    Args:
+      controller: plans.
+      state: of B episodes.
+    """
+
+    def __init__(self, controller: Controller, state: MPCState) -> None:
+        self.controller, self.state = controller, state
+
+    def plan(self) -> RawPlan:
+        """Plans from the last frames. The next search starts from what is left of this plan by then."""
+        plan, self.state = self.controller.mpc.plan(self.state)
+        return RawPlan(self.controller.raw(plan.actions), plan.cost.cpu().numpy())
+
+    def observe(self, frame: Frames, actions: Actions) -> None:
+        """Takes in the (B, h, w, C) frames that followed the executed (B, K, a) raw actions."""
+        block = self.controller.blocks(actions)
+        if block.shape[:2] != (len(frame), 1):
+            raise InputError(f"actions of shape {actions.shape}: give those of one model step for {len(frame)} frames")
+        self.state = self.controller.mpc.observe(self.state, self.controller.pixels(frame), block[:, 0])
+
+    def set_goal(self, goal_frame: Frames) -> None:
+        """Goes on to other goals, (B, h, w, C)."""
+        self.state = self.controller.mpc.set_goal(self.state, self.controller.pixels(goal_frame))
+
+    def search_from(self, actions: Actions) -> None:
+        """Lets the next search begin around (B, n, a) raw actions, n at most H x K, else the mean action."""
+        blocks, mean = self.controller.blocks(actions), torch.zeros_like(self.state.mean)
+        if blocks.shape[1] > mean.shape[1]:
+            raise InputError(f"{actions.shape[1]} initial actions are more than the {mean.shape[1]} blocks of a plan")
+        mean[:, : blocks.shape[1]] = blocks
+        self.state = self.state._replace(mean=mean)
+
+
+def _option(group: str, name: str) -> dict[str, Any]:
+    """The node of configs/<group>/<name>.yaml."""
+    names = {path.stem for path in (CONFIGS / group).glob("*.yaml")}
+    if name not in names:
+        raise InputError(f"{group}={name!r} is no file of configs/{group}{suggestion(name, names)}")
+    config: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{name}.yaml"))
+    values: dict[str, Any] = config[group]
+    return values

@@ -1,0 +1,91 @@
+"""Policies without a world model: what a success rate is worth is seen beside theirs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lewm.data.recording import Policy as Expert
+from lewm.evaluation.arena import Arena
+from lewm.evaluation.arena_workers import ArenaWorkers
+from lewm.evaluation.control import Actions, Policy, Rows, Scene
+from lewm.evaluation.protocol import Pairs
+
+FLOORS = ("random", "no_op", "replay")
+
+
+@dataclass
+class Replay:
+    """Acts out given actions, then stands still. It looks at nothing, so no frame is drawn for it.
+
+    Attributes:
+      actions: (P, n, a) raw actions, a row for each pair of the manifest.
+    """
+
+    actions: Actions
+    context = 1
+
+    def start(self, scene: Scene) -> None:
+        self._remaining = self.actions[scene.numbers]
+
+    def act(self) -> Actions:
+        now, self._remaining = self._remaining, np.zeros_like(self._remaining[:, :1])
+        return now
+
+    def observe(self, scene: Scene, actions: Actions) -> None:
+        pass
+
+    def keep(self, rows: Rows) -> None:
+        self._remaining = self._remaining[rows]
+
+
+def make_floor(name: str, pairs: Pairs, budget: int, low: NDArray, high: NDArray, seed: int) -> Replay:
+    """What needs no model: uniform random actions within (a,) bounds, no action, or the recorded ones."""
+    num_pairs, _, action_dim = pairs.recorded_actions.shape
+    if name == "replay":
+        return Replay(pairs.recorded_actions)
+    if name == "no_op":
+        return Replay(np.zeros((num_pairs, 1, action_dim), np.float32))
+    assert name == "random", name
+    rngs = (np.random.default_rng((seed, number)) for number in pairs.numbers)
+    return Replay(np.stack([rng.uniform(low, high, (budget, action_dim)).astype(np.float32) for rng in rngs]))
+
+
+@dataclass(frozen=True)
+class Privileged:
+    """An expert, who is told states and goals where others see frames.
+
+    Attributes:
+      expert: of envs/experts, or one like them.
+      seed: of its noise, a function of (seed, pair).
+    """
+
+    expert: Expert
+    seed: int
+
+    def enter(self, arena: Arena | ArenaWorkers, pairs: Pairs) -> Policy:
+        """The policy for the pairs of a manifest in an arena."""
+        return _ExpertPolicy(self, arena, pairs.goal_states)
+
+
+class _ExpertPolicy:
+    """Asks the experts that act in the arena."""
+
+    context = 1
+
+    def __init__(self, told: Privileged, arena: Arena | ArenaWorkers, goal_states: NDArray[np.float64]) -> None:
+        self._told, self._arena, self._goal_states = told, arena, goal_states
+
+    def start(self, scene: Scene) -> None:
+        self._rows = np.arange(len(scene.numbers))
+        seeds = np.stack([np.full(len(scene.numbers), self._told.seed), scene.numbers], axis=1)
+        self._arena.begin_experts(self._told.expert, self._goal_states[scene.numbers], seeds)
+
+    def act(self) -> Actions:
+        return self._arena.ask_experts()[self._rows, None]
+
+    def observe(self, scene: Scene, actions: Actions) -> None:
+        pass
+
+    def keep(self, rows: Rows) -> None:
+        self._rows = self._rows[rows]

@@ -1,0 +1,66 @@
+"""What a model imagines of its first plans, beside what the environment shows when they are executed."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lewm.data.episodes import Episodes
+from lewm.evaluation.arena import Arena
+from lewm.evaluation.arena_workers import ArenaWorkers
+from lewm.evaluation.control import Outcome
+from lewm.evaluation.mpc_policy import MPCPolicy
+from lewm.evaluation.report_media import choose
+from lewm.evaluation.traces import Trace
+
+NUM_RECORDED = 1024
+"""Recorded frames among which the nearest to an imagined embedding is looked for."""
+
+
+def film_imagination(
+    policy: MPCPolicy,
+    trace: Trace,
+    outcome: Outcome,
+    arena: Arena | ArenaWorkers,
+    data: Episodes,
+    frameskip: int,
+    num_films: int,
+) -> dict[str, NDArray[Any]]:
+    """The first plans of some pairs, executed to their ends without another look, and imagined.
+
+    Args:
+      policy: has the model.
+      trace: of all P pairs.
+      outcome: of all P pairs.
+      arena: executes.
+      data: recorded frames, to show an embedding that has no frame of its own.
+      frameskip: env steps from one imagined embedding to the next.
+      num_films: number of pairs, those of the videos.
+
+    Returns:
+      film_pairs (F,), imagined_z (F, H, D), and (F, H, h, w, C) real_frames and imagined_frames, the recorded ones
+      whose embeddings are nearest to what was imagined for the same steps; nothing of no pairs.
+    """
+    pairs = np.array(choose(outcome.reached, outcome.solved_at_start, num_films), np.int64)
+    if not len(pairs):
+        return {}
+    arena.begin(outcome.states[pairs, 0])
+    real = arena.step(trace.first_plan[pairs]).states[:, frameskip - 1 :: frameskip]
+    recorded = _some_frames(data)
+    imagined = trace.imagined_z[pairs]
+    nearest = recorded[_nearest(imagined, policy.embed(recorded))]
+    return {"film_pairs": pairs, "imagined_z": imagined, "imagined_frames": nearest, "real_frames": arena.draw(real)}
+
+
+def _some_frames(data: Episodes) -> NDArray[np.uint8]:
+    """(n, h, w, C) frames from everywhere in a dataset."""
+    chosen = np.random.default_rng(0).choice(len(data.pixels), min(NUM_RECORDED, len(data.pixels)), replace=False)
+    frames: NDArray[np.uint8] = data.pixels[np.sort(chosen)]
+    return frames
+
+
+def _nearest(z: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(..., D), (n, D) -> (...) index of the nearest known embedding."""
+    squared = np.square(known).sum(1) - 2 * z @ known.T  # but for what does not depend on `known`
+    nearest: NDArray[np.int64] = squared.argmin(-1)
+    return nearest

@@ -1,0 +1,88 @@
+"""Which manifest an evaluation uses: the one that is given, the committed one, or one drawn by the same rule."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lewm.config import EnvConfig, EvaluationConfig
+from lewm.data.episodes import Episodes
+from lewm.errors import InputError
+from lewm.evaluation.arena import Arena
+from lewm.evaluation.protocol import AreSolved, Manifest
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+"""<env>/offset_<offset>.json and <env>/offset_<offset>_strict.json of the datasets that the shipped recipes give."""
+
+
+STARTS = ("recorded", "rest")
+
+
+def committed(name: str, offset: int, strict: bool) -> Path:
+    """Where the manifest of an environment lies, if there is one."""
+    return MANIFESTS / name / f"offset_{offset}{'_strict' if strict else ''}.json"
+
+
+def choose_manifest(
+    data: Episodes, held_out: NDArray, env: EnvConfig, config: EvaluationConfig, tell: Callable[[str], Any]
+) -> Manifest:
+    """The pairs that every model is tried on, a function of dataset, held-out episodes and protocol.
+
+    Args:
+      data: the dataset.
+      held_out: (E,) episodes that no model was trained on.
+      env: the environment of the data.
+      config: names a manifest, or says which pairs to draw.
+      tell: is told where the pairs are from, if that is not what one would expect.
+    """
+    if config.start not in STARTS:
+        raise InputError(f"evaluation.start={config.start!r}; there are {' and '.join(STARTS)}")
+    if config.manifest is not None:
+        return _given(Path(config.manifest), data, held_out, config.num_pairs)
+    path = committed(env.name, config.offset, config.strict)
+    if path.exists():
+        manifest = Manifest.load(path)
+        if manifest.dataset_hash != data.content_hash:
+            tell(f"{path} is of other data than {data.path}: its pairs are drawn anew from these, by the same rule")
+        elif manifest.seed == config.manifest_seed and config.num_pairs <= len(manifest.steps):
+            if set(manifest.episodes) <= set(held_out.tolist()):
+                return manifest.first(config.num_pairs)
+            tell(f"{path} is of another split of {data.path}: its pairs are drawn anew from what was held out")
+    return draw(data, held_out, env, config.offset, config.num_pairs, config.manifest_seed, config.strict)
+
+
+def draw(
+    data: Episodes, held_out: NDArray, env: EnvConfig, offset: int, num_pairs: int, seed: int, strict: bool
+) -> Manifest:
+    """Draws a manifest; a strict one asks the environment which pairs are solved at the start."""
+    if not strict:
+        return Manifest.draw(data, held_out, offset, num_pairs, seed)
+    with closing(Arena(env)) as arena:
+        return Manifest.draw(data, held_out, offset, num_pairs, seed, judged_in(arena))
+
+
+def judged_in(arena: Arena) -> AreSolved:
+    """Tells the pairs that the environment takes for solved."""
+
+    def are_solved(starts: NDArray[np.float64], goals: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return arena.judge(starts[:, None], goals)[0][:, 0]
+
+    return are_solved
+
+
+def _given(path: Path, data: Episodes, held_out: NDArray, num_pairs: int) -> Manifest:
+    manifest = Manifest.load(path)
+    if manifest.dataset_hash != data.content_hash:
+        raise InputError(
+            f"evaluation.manifest={path} is of other data than {data.path}: give the data that it was drawn from, or"
+            " leave it out to have pairs drawn from these"
+        )
+    if not set(manifest.episodes) <= set(held_out.tolist()):
+        raise InputError(
+            f"evaluation.manifest={path} has pairs of episodes that this model was trained on: give a manifest of"
+            " episodes that were held out"
+        )
+    return manifest.first(num_pairs)

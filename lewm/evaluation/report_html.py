@@ -1,0 +1,61 @@
+"""Numbers, tables and escaped text as HTML."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NONE = "\N{EN DASH}"
+
+
+def safe(value: Any) -> str:
+    """Any value as text that means nothing to a browser."""
+    return html.escape(str(value))
+
+
+def percent(share: float) -> str:
+    """0.973 -> 97.3%; a dash without trials."""
+    return NONE if math.isnan(share) else f"{share:.1%}"
+
+
+def interval(rate: Mapping[str, float]) -> str:
+    """The 95% interval of a rate."""
+    return NONE if math.isnan(rate["low"]) else f"{percent(rate['low'])} to {percent(rate['high'])}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Whole numbers as they are, others with so many digits; a dash for none."""
+    if value is None or math.isnan(value):
+        return NONE
+    return safe(value) if isinstance(value, int) else f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+
+
+def rate_cell(rate: Mapping[str, float] | None) -> str:
+    """A rate with its counts, above its interval."""
+    if rate is None:
+        return ""
+    return f"{percent(rate['rate'])} ({rate['successes']}/{rate['trials']})<small>{interval(rate)}</small>"
+
+
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str, classes: Sequence[str] = (), text: int = 0
+) -> str:
+    """A table that scrolls sideways where the screen is too narrow.
+
+    Args:
+      headers: of the columns; text.
+      rows: cells that are HTML already; the first names its row.
+      caption: what to say above it, or nothing; HTML.
+      classes: of the rows, or none.
+      text: the column beside the first that holds words instead of numbers, if there is one.
+    """
+    kinds = ["", *(' class="text"' if j == text else "" for j in range(1, len(headers)))]
+    head = "".join(f'<th scope="col"{kind}>{safe(each)}</th>' for kind, each in zip(kinds, headers, strict=True))
+    lines = []
+    for i, (first, *others) in enumerate(rows):
+        cells = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds[1:], others, strict=True))
+        kind = f' class="{classes[i]}"' if classes else ""
+        lines.append(f'<tr{kind}><th scope="row">{first}</th>{cells}</tr>')
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
+    above = f'<p class="soft">{caption}</p>' if caption else ""
+    return f'{above}<div class="scroll" tabindex="0"><table>{body}</table></div>'

@@ -1,0 +1,129 @@
+"""What results.json and traces.npz hold."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lewm.config import Component, EvaluationConfig, PlanningConfig, TrainConfig
+from lewm.evaluation.control import Outcome
+from lewm.evaluation.protocol import Manifest, wilson
+from lewm.evaluation.report import rates
+from lewm.evaluation.traces import Trace, save_arrays
+from lewm.tracking import describe_process
+
+NOT_OF_THE_MODEL = ("resume", "planner", "planning", "evaluation")
+"""Keys of a training's configuration that its weights know nothing of."""
+
+
+def describe_model(config: TrainConfig, step: int, weights: Path, dataset_hash: str, device: str) -> dict[str, Any]:
+    """Which model this is, how it was trained, and what it runs on.
+
+    Args:
+      config: of its training.
+      step: of the checkpoint.
+      weights: file of the weights.
+      dataset_hash: of the data that it was trained on.
+      device: cpu or cuda.
+    """
+    with weights.open("rb") as file:
+        weights_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    trained = {key: value for key, value in asdict(config).items() if key not in NOT_OF_THE_MODEL}
+    return {
+        "run": config.name,
+        "step": step,
+        "weights_hash": weights_hash,
+        "dataset_hash": dataset_hash,
+        "config": trained,
+        "device": device,
+        **describe_process(),
+    }
+
+
+def describe_policy(name: str, planner: Component, planning: PlanningConfig, seed: int) -> dict[str, Any]:
+    """How a policy acts, as the configuration has it."""
+    return {"name": name, "planner": planner, "planning": asdict(planning), "seed": seed}
+
+
+def describe_protocol(manifest: Manifest, config: EvaluationConfig) -> dict[str, Any]:
+    """What was tried."""
+    return {
+        "env_id": manifest.env_id,
+        "dataset_hash": manifest.dataset_hash,
+        "num_pairs": len(manifest.steps),
+        "offset": manifest.offset,
+        "strict": manifest.strict,
+        "manifest_seed": manifest.seed,
+        "budget": config.budget,
+        "start": config.start,
+    }
+
+
+def fingerprint(*parts: Any) -> str:
+    """A digest of what an evaluation's outcomes depend on; the command that began it is not among that."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=asdict).encode()).hexdigest()
+
+
+def summarize(outcome: Outcome) -> dict[str, Any]:
+    """The row of one policy: rates with their intervals, and the median distance to the goal at the end."""
+    rows = {**rates(outcome), "success_at_end": wilson(int(outcome.at_end.sum()), len(outcome.at_end))}
+    return {
+        **{name: rate._asdict() for name, rate in rows.items()},
+        "final_distance": float(np.median(outcome.distances[:, -1])),
+    }
+
+
+def describe_planning(trace: Trace) -> dict[str, Any] | None:
+    """Numbers of plans and their times; None of a policy that does not plan."""
+    if not len(trace.plan_seconds):
+        return None
+    milliseconds = trace.milliseconds()
+    return {
+        "plans_per_episode": float(trace.num_planned.sum() / len(trace.num_encoded)),
+        "encoder_calls": float(trace.num_encoded.mean()),
+        "milliseconds_per_plan_median": float(np.median(milliseconds)),
+        "milliseconds_per_plan_p95": float(np.percentile(milliseconds, 95)),
+    }
+
+
+def describe_pairs(manifest: Manifest, outcome: Outcome) -> list[dict[str, Any]]:
+    """What came of each pair."""
+    return [
+        {
+            "episode": manifest.episodes[i],
+            "step": manifest.steps[i],
+            "solved_at_start": bool(outcome.solved_at_start[i]),
+            "reached": bool(outcome.reached[i]),
+            "at_end": bool(outcome.at_end[i]),
+            "first_success": int(outcome.first_success[i]) if outcome.reached[i] else None,
+            "num_steps": int(outcome.num_steps[i]),
+            "final_distance": float(outcome.distances[i, -1]),
+            "start_state": outcome.states[i, 0].tolist(),
+            "final_state": outcome.states[i, -1].tolist(),
+            "goal_state": outcome.goal_states[i].tolist(),
+        }
+        for i in range(len(manifest.steps))
+    ]
+
+
+def save_traces(path: Path, outcome: Outcome, trace: Trace, films: dict[str, NDArray[Any]]) -> None:
+    """Writes traces.npz.
+
+    states (P, budget+1, S), goal_states (P, S) and distances (P, budget+1) of the episodes; z_distance, observed_steps
+    and best_costs of the trace, plan_milliseconds (number of plans,) per episode, and `films`, where there are any.
+    """
+    fields = trace._asdict()
+    told = {name: fields[name] for name in ("z_distance", "observed_steps", "best_costs")}
+    arrays = {"states": outcome.states, "goal_states": outcome.goal_states, "distances": outcome.distances}
+    arrays |= {**told, "plan_milliseconds": trace.milliseconds()}
+    save_arrays(path, {name: array for name, array in arrays.items() if array.size} | films)
+
+
+def join_outcomes(outcomes: Sequence[Outcome], order: NDArray[np.int64]) -> Outcome:
+    """Those of several batches, whose episodes are put into `order`."""
+    return Outcome(*(np.concatenate(arrays)[order] for arrays in zip(*outcomes, strict=True)))

@@ -1,0 +1,38 @@
+"""Patches by small convolutions (Xiao et al., arXiv 2106.14881) beside the usual linear map."""
+
+from itertools import pairwise
+from typing import cast
+
+from torch import Tensor, nn
+
+
+class ConvStem(nn.Module):
+    """The sum of a linear map of each patch and of stride-2 convolutions down to one token for each patch.
+
+    What convolutions learn of a small thing holds at every pixel; a linear map of 16 x 16 pixels learns it anew at
+    each. Alone they smooth away what the linear map keeps from the first step on, the orientation of a block.
+
+    Args:
+      img_size: height and width of the frames.
+      patch_size: pixels between tokens, a power of 2.
+      in_chans: C.
+      embed_dim: width of the transformer.
+      **_: what else timm tells its own patch embedding.
+    """
+
+    def __init__(self, img_size: int, patch_size: int, in_chans: int, embed_dim: int, **_: object) -> None:
+        super().__init__()
+        num_layers = patch_size.bit_length() - 1
+        if patch_size != 2**num_layers:
+            raise ValueError(f"patch_size={patch_size} must be a power of 2 for stem=conv")
+        self.num_patches = (img_size // patch_size) ** 2
+        widths = [in_chans, *(max(embed_dim >> (num_layers - 1 - layer), 16) for layer in range(num_layers))]
+        layers: list[nn.Module] = []
+        for num_inputs, num_outputs in pairwise(widths):
+            layers += [nn.Conv2d(num_inputs, num_outputs, 3, 2, 1), nn.GroupNorm(1, num_outputs), nn.GELU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], embed_dim, 1))
+        self.linear = nn.Conv2d(in_chans, embed_dim, patch_size, patch_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, num_patches, embed_dim)."""
+        return cast(Tensor, self.layers(x) + self.linear(x)).flatten(2).transpose(1, 2)

@@ -1,0 +1,45 @@
+"""The MLP of the heads: what it is given are the embeddings of frames seen and of a goal frame."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class GoalMLP(nn.Module):
+    """Embeddings side by side, standardized, through an MLP with LayerNorms: (..., num_inputs, D) -> (..., output_dim).
+
+    Args:
+      embedding_dim: D.
+      num_inputs: embeddings side by side.
+      output_dim: of the result.
+      hidden_dim: width of the hidden layers.
+      num_layers: hidden layers.
+
+    Raises:
+      ValueError: a size is too small.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, embedding_dim: int, num_inputs: int, output_dim: int, hidden_dim: int, num_layers: int) -> None:
+        super().__init__()
+        if min(hidden_dim, num_layers) < 1:
+            raise ValueError(f"hidden_dim={hidden_dim} and num_layers={num_layers} must be at least 1")
+        self.register_buffer("mean", torch.zeros(embedding_dim))
+        self.register_buffer("std", torch.ones(()))
+        layers: list[nn.Module] = []
+        width = num_inputs * embedding_dim
+        for _ in range(num_layers):
+            layers += [nn.Linear(width, hidden_dim), nn.LayerNorm(hidden_dim), nn.GELU()]
+            width = hidden_dim
+        self.layers = nn.Sequential(*layers, nn.Linear(width, output_dim))
+
+    def fit_normalization(self, z: Tensor) -> None:
+        """Takes the mean of (F, D) embeddings, and one spread for all dimensions: directions that are noise stay so."""
+        self.mean.copy_(z.mean(0))
+        self.std.copy_((z - z.mean(0)).square().mean().sqrt().clamp(min=1e-6))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return cast(Tensor, self.layers(((z - self.mean) / self.std).flatten(-2)))

@@ -1,0 +1,93 @@
+"""What searches have in common: candidates inside the bounds, their costs, the cheapest of them."""
+
+import torch
+from torch import Tensor
+
+from lewm.planning.protocols import ActionCost, Plan
+
+
+def clip(actions: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """(..., A) actions within the bounds of their block, (A,) or (K, a)."""
+    return actions.clamp(low.flatten(), high.flatten())
+
+
+def spread(mean: Tensor, std: Tensor | float, noise: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Candidates around a mean that lies within the bounds: the mean itself, then one for each noise.
+
+    Args:
+      mean: (B, H, A).
+      std: (B, H, A) or one number.
+      noise: (B, N-1, H, A) of standard deviation 1.
+      low, high: bounds.
+
+    Returns:
+      (B, N, H, A).
+    """
+    scale = std[:, None] if isinstance(std, Tensor) else std
+    return torch.cat([mean[:, None], clip(mean[:, None] + scale * noise, low, high)], dim=1)
+
+
+@torch.no_grad()
+def evaluate(cost: ActionCost, candidates: Tensor) -> Tensor:
+    """(B, N, H, A) -> (B, N) costs without a gradient; inf where they are not finite."""
+    return losing(cost(candidates))
+
+
+def losing(costs: Tensor) -> Tensor:
+    """Costs with inf for what is not finite: -inf comes from a model that overflows, not from a good plan."""
+    return torch.where(costs.isfinite(), costs, torch.inf)
+
+
+def cheapest(costs: Tensor, candidates: Tensor, num: int) -> tuple[Tensor, Tensor]:
+    """(B, N), (B, N, H, A) -> the (B, num) lowest costs in ascending order and their (B, num, H, A) candidates."""
+    costs, index = costs.topk(num, dim=1, largest=False, sorted=True)
+    return costs, torch.take_along_dim(candidates, index[:, :, None, None], dim=1)
+
+
+def nothing_yet(mean: Tensor) -> Plan:
+    """(B, H, A) -> the plan that any candidate of finite cost replaces."""
+    return Plan(mean, torch.full_like(mean[:, 0, 0], torch.inf))
+
+
+def cheaper(best: Plan, costs: Tensor, candidates: Tensor) -> Plan:
+    """The best plan so far, or the cheapest of (B, N, H, A) further candidates where that costs less."""
+    lowest, actions = (each[:, 0] for each in cheapest(costs, candidates, 1))
+    better = lowest < best.cost
+    return Plan(torch.where(better[:, None, None], actions, best.actions), torch.where(better, lowest, best.cost))
+
+
+def fit(costs: Tensor, elites: Tensor, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the elites of finite cost; those given where an episode has none.
+
+    Args:
+      costs: (B, K).
+      elites: (B, K, H, A).
+      mean, std: (B, H, A).
+
+    Returns:
+      (B, H, A), (B, H, A).
+    """
+    counted = costs.isfinite()[:, :, None, None]
+    num = counted.sum(1)
+    average = torch.where(counted, elites, 0).sum(1) / num.clamp(min=1)
+    deviation = torch.where(counted, elites, average[:, None]).std(1, correction=0) * (elites.shape[1] / num).sqrt()
+    return torch.where(num > 0, average, mean), torch.where(num > 0, deviation, std)
+
+
+def check_numbers(num_samples: int, num_iterations: int, std: float, noise_exponent: float = 0.0) -> None:
+    """ValueError: numbers that no search can work with."""
+    for name, value in (("num_samples", num_samples), ("num_iterations", num_iterations)):
+        if value < 1:
+            raise ValueError(f"{name}={value} must be at least 1")
+    if not 0 < std < float("inf"):
+        raise ValueError(f"std={std} must be positive")
+    if not abs(noise_exponent) <= 10:
+        raise ValueError(f"noise_exponent={noise_exponent} must be between -10 and 10")
+
+
+def check_elites(num_elites: int, num_samples: int, min_std: float) -> None:
+    """ValueError: elites that no Gaussian can be fitted to."""
+    if not 1 <= num_elites <= num_samples:
+        raise ValueError(f"num_elites={num_elites} must be between 1 and num_samples={num_samples}")
+    if not 0 <= min_std < float("inf"):
+        raise ValueError(f"min_std={min_std} must not be negative")

@@ -1,0 +1,108 @@
+"""Gradient descent on actions and virtual states together, after GRASP (Psenka et al. 2026, arXiv 2602.00475)."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lewm.planning.candidates import cheaper, check_numbers, clip, evaluate, nothing_yet, spread
+from lewm.planning.descent import Adam, gradients
+from lewm.planning.noise import draw_coloured, draw_normal
+from lewm.planning.protocols import ActionCost, Generators, Iteration, LiftedCost, OnIteration, Plan
+
+
+@dataclass(frozen=True)
+class GRASP:
+    """Adam on actions and on the embeddings along the way, which the model only has to agree with in the end.
+
+    With z the virtual embeddings and p = predict(actions, z) each predicted from those before it, it descends
+    judge(p, actions) + residual_weight * sum (p - z)^2. No gradient passes through more than one prediction, and all H
+    predictions are made at once. Every `sync_every` iterations, first of all at the start, the actions take a step on
+    what they truly cost, and z becomes what they truly lead to. Only such costs decide which plan is best.
+
+    Attributes:
+      low, high: (A,) or (K, a) bounds of an action block in normalized space; candidates are clipped to them.
+      num_samples: trajectories; the mean is the start of one of them.
+      num_iterations: steps.
+      std: standard deviation of the starts around the mean.
+      noise_exponent: the power of the starts' noise falls as 1 / frequency^noise_exponent; 0 is white.
+      learning_rate: of the actions, in normalized units.
+      state_learning_rate: of the virtual embeddings, in their units.
+      state_std: standard deviation of the noise that each lifted iteration adds to the virtual embeddings.
+      state_gradient: share of the gradient that reaches them as inputs of the model. 0 is GRASP's, which needs a goal
+        cost that judges every step; 1 is plain collocation.
+      residual_weight: of the squared distance between virtual and predicted embeddings, summed over the horizon.
+      sync_every: 1 is Adam on the actions alone.
+    """
+
+    low: Tensor
+    high: Tensor
+    num_samples: int
+    num_iterations: int
+    std: float
+    noise_exponent: float
+    learning_rate: float
+    state_learning_rate: float
+    state_std: float
+    state_gradient: float
+    residual_weight: float
+    sync_every: int
+
+    def __post_init__(self) -> None:
+        check_numbers(self.num_samples, self.num_iterations, self.std, self.noise_exponent)
+        for name in ("learning_rate", "state_learning_rate", "residual_weight"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}={getattr(self, name)} must be positive")
+        if not self.state_std >= 0:
+            raise ValueError(f"state_std={self.state_std} must not be negative")
+        if not 0 <= self.state_gradient <= 1:
+            raise ValueError(f"state_gradient={self.state_gradient} must be between 0 and 1")
+        if self.sync_every < 1:
+            raise ValueError(f"sync_every={self.sync_every} must be at least 1")
+
+    def __call__(
+        self, cost: ActionCost, mean: Tensor, *, generator: Generators, on_iteration: OnIteration | None = None
+    ) -> Plan:
+        """Returns the cheapest of the candidates whose true cost was computed; the last are among them."""
+        if not isinstance(cost, LiftedCost):
+            raise ValueError("the planner grasp needs a cost with imagine, predict and judge; see LiftedCost")
+        mean = clip(mean, self.low, self.high)
+        best = nothing_yet(mean)
+        candidates = self._starts(mean, generator)
+        z = self._imagine(cost, candidates)
+        adam, state_adam = Adam(candidates, self.learning_rate), Adam(z, self.state_learning_rate)
+        for index in range(self.num_iterations):
+            if index % self.sync_every == 0:
+                costs, (slope,) = gradients(cost, candidates)
+                best = cheaper(best, costs, candidates)
+                lost = costs.isinf()
+                stepped = clip(adam.step(candidates, slope), self.low, self.high)
+                candidates = torch.where(lost[:, :, None, None], self._starts(best.actions, generator), stepped)
+                adam.forget(lost)
+                z = self._imagine(cost, candidates)
+            else:
+                costs, (slope, z_slope) = gradients(partial(self._lifted, cost), candidates, z)
+                candidates = clip(adam.step(candidates, slope), self.low, self.high)
+                noise = draw_normal(tuple(z.shape[1:]), generator, z)
+                z = state_adam.step(z, z_slope) + self.state_std * noise
+            if on_iteration is not None:
+                on_iteration(Iteration(index, costs, best.actions, None, best.cost))
+        return cheaper(best, evaluate(cost, candidates), candidates)
+
+    def _starts(self, mean: Tensor, generator: Generators) -> Tensor:
+        """(B, N, H, A) candidates around (B, H, A)."""
+        noise = draw_coloured(self.num_samples - 1, generator, mean, self.low, self.noise_exponent)
+        return spread(mean, self.std, noise, self.low, self.high)
+
+    @staticmethod
+    @torch.no_grad()
+    def _imagine(cost: LiftedCost, candidates: Tensor) -> Tensor:
+        return cost.imagine(candidates)
+
+    def _lifted(self, cost: LiftedCost, candidates: Tensor, z: Tensor) -> Tensor:
+        """(B, N, H, A), (B, N, H, D) -> (B, N): what is descended between true costs."""
+        z_input = torch.lerp(z.detach(), z, self.state_gradient)
+        z_next = cost.predict(candidates, z_input)
+        residual = (z_next - z)[:, :, :-1].square().sum((2, 3))
+        return cost.judge(z_next, candidates) + self.residual_weight * residual

@@ -1,0 +1,74 @@
+"""Model-predictive path integral control (Williams et al. 2017, arXiv 1707.02342)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lewm.planning.candidates import cheaper, check_numbers, clip, evaluate, nothing_yet, spread
+from lewm.planning.noise import draw_coloured
+from lewm.planning.protocols import ActionCost, Generators, Iteration, OnIteration, Plan
+
+
+@dataclass(frozen=True)
+class MPPI:
+    """Moves the mean to the average of the candidates, weighted by exp(-cost / temperature).
+
+    Attributes:
+      low, high: (A,) or (K, a) bounds of an action block in normalized space; candidates are clipped to them.
+      num_samples: candidates of an iteration; the mean itself is one of them.
+      num_iterations: averages; the paper's is one for each plan.
+      std: standard deviation of the first iteration's noise.
+      std_decay: factor of the standard deviation from one iteration to the next; 1 is the paper's.
+      temperature: in standard deviations of the iteration's costs if `relative`, so that a plan does not depend on
+        their unit; else in that unit, as in the paper.
+      relative: see temperature.
+      noise_exponent: the power of the noise falls as 1 / frequency^noise_exponent; 0 is white, as in the paper.
+    """
+
+    low: Tensor
+    high: Tensor
+    num_samples: int
+    num_iterations: int
+    std: float
+    std_decay: float
+    temperature: float
+    relative: bool
+    noise_exponent: float
+
+    def __post_init__(self) -> None:
+        check_numbers(self.num_samples, self.num_iterations, self.std, self.noise_exponent)
+        if not 0 < self.std_decay <= 1:
+            raise ValueError(f"std_decay={self.std_decay} must be positive and at most 1")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature={self.temperature} must be positive")
+
+    def __call__(
+        self, cost: ActionCost, mean: Tensor, *, generator: Generators, on_iteration: OnIteration | None = None
+    ) -> Plan:
+        """Returns the cheapest candidate that any iteration saw, the last mean included."""
+        mean = clip(mean, self.low, self.high)
+        best = nothing_yet(mean)
+        for index in range(self.num_iterations):
+            std = self.std * self.std_decay**index
+            noise = draw_coloured(self.num_samples - 1, generator, mean, self.low, self.noise_exponent)
+            candidates = spread(mean, std, noise, self.low, self.high)
+            costs = evaluate(cost, candidates)
+            best = cheaper(best, costs, candidates)
+            average = (self._weights(costs)[:, :, None, None] * candidates).sum(1)
+            # Without a single finite cost there is nothing to average. Rounding may leave the bounds.
+            mean = torch.where(costs.isfinite().any(1)[:, None, None], clip(average, self.low, self.high), mean)
+            if on_iteration is not None:
+                on_iteration(Iteration(index, costs, mean, torch.full_like(mean, std * self.std_decay), best.cost))
+        return cheaper(best, evaluate(cost, mean[:, None]), mean[:, None])
+
+    def _weights(self, costs: Tensor) -> Tensor:
+        """(B, N) costs -> (B, N) weights of sum 1; 0 for an infinite cost."""
+        above = costs - costs.amin(1, keepdim=True)  # inf - inf is nan: of an episode without a finite cost
+        if self.relative:
+            finite = above.isfinite()
+            num = finite.sum(1, keepdim=True).clamp(min=1)
+            offset = above - torch.where(finite, above, 0).sum(1, keepdim=True) / num
+            std = (torch.where(finite, offset, 0).square().sum(1, keepdim=True) / num).sqrt()
+            above = above / std.clamp(min=torch.finfo(std.dtype).tiny)
+        return torch.softmax(-above / self.temperature, dim=1)

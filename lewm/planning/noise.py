@@ -1,0 +1,44 @@
+"""Noise for candidates, drawn for each episode from its own generator."""
+
+import torch
+from torch import Tensor
+
+from lewm.planning.protocols import Generators
+
+
+def draw_normal(shape: tuple[int, ...], generator: Generators, like: Tensor) -> Tensor:
+    """(B, *shape) standard normal noise; row b comes from generator[b] alone."""
+    rows = [torch.randn(shape, generator=source, device=source.device) for source in generator]
+    return torch.stack(rows).to(like)
+
+
+def draw_coloured(num: int, generator: Generators, mean: Tensor, low: Tensor, exponent: float) -> Tensor:
+    """Normal noise that is correlated in time, from raw action to raw action also within an action block.
+
+    Args:
+      num: N, sequences for each episode.
+      generator: B sources.
+      mean: (B, H, A) whose shape, type and device the noise takes.
+      low: (K, a), or (A,) for blocks of one raw action; only its shape matters.
+      exponent: see `colour`.
+
+    Returns:
+      (B, N, H, A) of standard deviation 1.
+    """
+    _, horizon, width = mean.shape
+    num_raw = low.shape[0] if low.ndim == 2 else 1
+    white = draw_normal((num, width // num_raw, horizon * num_raw), generator, mean)
+    noise = colour(white, exponent).unflatten(-1, (horizon, num_raw))  # (B, N, a, H, K)
+    return noise.permute(0, 1, 3, 4, 2).flatten(3)
+
+
+def colour(white: Tensor, exponent: float) -> Tensor:
+    """(..., T) white noise -> (..., T) noise whose power falls as 1 / frequency^exponent (Timmer and Koenig, 1995).
+
+    An exponent of 0 is white, 1 pink and 2 red noise. The variance stays what it was. A constant has the power of the
+    lowest frequency, 1 / T, for its own would be infinite (as in iCEM, Pinneri et al. 2020, section 3.1).
+    """
+    num_steps = white.shape[-1]
+    power = torch.fft.fftfreq(num_steps, device=white.device).abs().clamp(min=1 / num_steps) ** -exponent
+    amplitude = (power / power.mean()).sqrt()[: num_steps // 2 + 1].to(white)
+    return torch.fft.irfft(torch.fft.rfft(white) * amplitude, n=num_steps)

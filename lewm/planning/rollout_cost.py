@@ -1,0 +1,118 @@
+"""From a world model to the cost of action sequences: the one place that folds candidates into the batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lewm.planning.costs import GoalCost
+from lewm.planning.protocols import WorldModel
+
+
+class SharedRollout(Protocol):
+    """A model that imagines many action sequences from one context; see lewm.models.cached_rollout.CachedRollout.
+
+    Attributes:
+      window: most embeddings that a prediction sees, imagined ones included.
+    """
+
+    window: int
+
+    def __call__(self, z: Tensor, past_actions: Tensor) -> Callable[[Tensor], Tensor]:
+        """(B, T, D), (B, T-1, A) contexts -> from (B, N, H, A) candidates to (B, N, H, D) embeddings."""
+        ...
+
+
+@dataclass(frozen=True)
+class FoldedRollout:
+    """The SharedRollout of any model: N candidates of B contexts are B x N sequences of their own.
+
+    Attributes:
+      model: imagines.
+      window: most embeddings that a prediction sees.
+      batch_size: most sequences that go through the model at once, which bounds memory.
+    """
+
+    model: WorldModel
+    window: int
+    batch_size: int
+
+    def __call__(self, z: Tensor, past_actions: Tensor) -> Callable[[Tensor], Tensor]:
+        z = z[:, -self.window :]
+        past_actions = past_actions[:, past_actions.shape[1] - (z.shape[1] - 1) :]
+
+        def imagine(candidates: Tensor) -> Tensor:
+            num_candidates = candidates.shape[1]
+            past = past_actions[:, None].expand(-1, num_candidates, -1, -1)
+            actions = torch.cat([past, candidates], dim=2).flatten(0, 1)
+            starts = z[:, None].expand(-1, num_candidates, -1, -1).flatten(0, 1)
+            pieces = zip(starts.split(self.batch_size), actions.split(self.batch_size), strict=True)
+            z_next = torch.cat([self.model.rollout(start, action, self.window) for start, action in pieces])
+            return z_next.unflatten(0, (-1, num_candidates))
+
+        return imagine
+
+
+@dataclass(frozen=True)
+class RolloutCost:
+    """The cost of candidates as a model imagines them from a context; a LiftedCost.
+
+    It has a gradient where gradients are enabled and the candidates require one, and keeps nothing for it elsewhere.
+
+    Attributes:
+      model: predicts, for searches that vary the embeddings, too.
+      goal_cost: judges what is imagined, and the actions.
+      z: (B, T, D) embeddings of the context frames.
+      past_actions: (B, T-1, A) action blocks between them.
+      z_goal: (B, D) embeddings of the goal frames.
+      window: most embeddings that a prediction sees.
+      futures: (B, N, H, A) candidates -> (B, N, H, D) embeddings.
+    """
+
+    model: WorldModel
+    goal_cost: GoalCost
+    z: Tensor
+    past_actions: Tensor
+    z_goal: Tensor
+    window: int
+    futures: Callable[[Tensor], Tensor]
+
+    def __call__(self, candidates: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and candidates.requires_grad):
+            return self.judge(self.imagine(candidates), candidates)
+
+    def imagine(self, candidates: Tensor) -> Tensor:
+        """(B, N, H, A) -> (B, N, H, D): the embeddings that follow the context, each prediction fed back."""
+        return self.futures(candidates)
+
+    def predict(self, candidates: Tensor, z: Tensor) -> Tensor:
+        """(B, N, H, A), (B, N, H, D) -> (B, N, H, D): each predicted from the context and those in `z` before it."""
+        num_candidates, horizon = candidates.shape[1:3]
+        past, z_past = (tensor[:, None].expand(-1, num_candidates, -1, -1) for tensor in (self.past_actions, self.z))
+        actions = torch.cat([past, candidates], dim=2).flatten(0, 1)
+        seen = torch.cat([z_past, z], dim=2).flatten(0, 1)
+        z_next = []
+        for end in range(self.z.shape[1], self.z.shape[1] + horizon):
+            start = max(end - self.window, 0)
+            z_next.append(self.model.rollout(seen[:, start:end], actions[:, start:end], self.window)[:, 0])
+        return torch.stack(z_next, dim=1).unflatten(0, (-1, num_candidates))
+
+    def judge(self, z_next: Tensor, candidates: Tensor) -> Tensor:
+        """(B, N, H, D), (B, N, H, A) -> (B, N): what reaching those embeddings with those actions costs."""
+        return self.goal_cost(z_next, self.z_goal, candidates)
+
+
+def action_cost(
+    model: WorldModel,
+    rollout: SharedRollout,
+    goal_cost: GoalCost,
+    z: Tensor,
+    past_actions: Tensor,
+    z_goal: Tensor,
+) -> RolloutCost:
+    """The cost of candidates from a context, which is taken in once; see RolloutCost."""
+    with torch.no_grad():
+        futures = rollout(z, past_actions)
+    return RolloutCost(model, goal_cost, z, past_actions, z_goal, rollout.window, futures)

@@ -1,0 +1,126 @@
+"""Heads in a run folder: safetensors and JSON in <run>/heads/<name>/, tied to the weights that they were fitted to."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from lewm.errors import InputError
+from lewm.training.checkpoint import latest_checkpoint, load_recipe
+from lewm.training.head_config import HeadConfig
+from lewm.training.heads import FittedHead, build_head
+
+FORMAT = "lewm-head"
+VERSION = 1
+
+
+def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead) -> Path:
+    """Writes <run_dir>/heads/<name>, whole or not at all, for the weights of the run's last checkpoint."""
+    name = config.head["name"]
+    path, partial = run_dir / "heads" / name, run_dir / "heads" / f"{name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        tensors = {key: value.contiguous() for key, value in fitted.head.state_dict().items()}
+        save_file(tensors, partial / "head.safetensors")
+    except SafetensorError as error:  # of a full disk, say
+        raise InputError(f"cannot write the head {partial} ({error}): make room, then fit it again") from error
+    described = {
+        "format": FORMAT,
+        "version": VERSION,
+        "weights": _weights_hash(_checkpoint(run_dir)),
+        **asdict(config),
+        "errors": fitted.errors,
+    }
+    (partial / "head.json").write_text(json.dumps(described, indent=2) + "\n")
+    for file in partial.iterdir():
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)
+    return path
+
+
+class Heads(Mapping[str, nn.Module]):
+    """The heads of a run by name, in eval mode and without gradients of their weights. Each is read when asked for.
+
+    Args:
+      run_dir: the run folder.
+      device: of the heads.
+    """
+
+    def __init__(self, run_dir: Path, device: str) -> None:
+        self._run_dir, self._device = run_dir, device
+        self._read: dict[str, nn.Module] = {}
+
+    def __getitem__(self, name: str) -> nn.Module:
+        """InputError: it is not there, is damaged, or was fitted to other weights than the last checkpoint's."""
+        if name not in self._read:
+            self._read[name] = _read_head(self._run_dir, name).to(self._device).eval().requires_grad_(False)
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def _names(self) -> list[str]:
+        found = sorted((self._run_dir / "heads").glob("*/head.json"))
+        return [path.parent.name for path in found if path.parent.suffix != ".partial"]
+
+
+def load_heads(run_dir: Path, device: str = "cpu") -> Heads:
+    """The heads of a run folder, of which there may be none."""
+    return Heads(run_dir, device)
+
+
+def _read_head(run_dir: Path, name: str) -> nn.Module:
+    path, again = run_dir / "heads" / name, f"scripts/train_head.py run={run_dir} head={name}"
+    if not path.exists():
+        raise InputError(f"{run_dir} holds no head {name!r}: fit it with {again}")
+    try:
+        described: dict[str, Any] = json.loads((path / "head.json").read_text())
+        tensors = load_file(path / "head.safetensors")
+        if (described["format"], described["version"]) != (FORMAT, VERSION):
+            raise InputError(f"{path} is not a head of format {FORMAT} version {VERSION}: fit it again with {again}")
+        component, weights = described["head"], described["weights"]
+        max_steps = described["fitting"]["max_steps"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is damaged ({error!r}): fit it again with {again}") from None
+    checkpoint = _checkpoint(run_dir)
+    if weights != _weights_hash(checkpoint):
+        raise InputError(f"{path} was fitted to other weights than those of {checkpoint}: fit it again with {again}")
+    head = build_head(component, load_recipe(checkpoint)[0], max_steps)
+    try:
+        head.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"the weights in {path} do not fit the head ({reason}): fit it again with {again}") from None
+    return head
+
+
+def _checkpoint(run_dir: Path) -> Path:
+    checkpoint = latest_checkpoint(run_dir)
+    if checkpoint is None:
+        raise InputError(f"run={run_dir} holds no checkpoint: give the folder of a trained run")
+    return checkpoint
+
+
+def _weights_hash(checkpoint: Path) -> str:
+    """SHA-256 of the file that holds the model's tensors."""
+    with (checkpoint / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

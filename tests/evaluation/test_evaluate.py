@@ -1,0 +1,179 @@
+"""A whole evaluation of a policy that walks at random, by what it leaves."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+from lewm.config import EvaluationConfig
+from lewm.evaluation.baselines import Privileged
+from lewm.evaluation.evaluate import evaluate
+from lewm.evaluation.manifests import choose_manifest
+from tests.conftest import two_room_config
+from tests.folders import contents
+
+ENV = two_room_config(num_episodes=12, max_steps=40, seed=0)
+HELD_OUT = np.array([1, 4, 7])
+CONFIG = EvaluationConfig(
+    num_pairs=7,
+    offset=10,
+    budget=12,
+    strict=False,
+    start="recorded",
+    manifest=None,
+    manifest_seed=0,
+    batch_size=3,
+    num_workers=1,
+    num_videos=1,
+)
+IDENTITY = {"run": "walk", "step": 3, "weights_hash": "abc", "command": ["test"]}
+
+
+class RandomWalk:
+    """Walks at random, each pair in its own way; Ctrl-C is pressed when batch number `interrupted` begins."""
+
+    def __init__(self, context=1, interrupted=None):
+        self.context, self.interrupted, self.num_started, self.pasts = context, interrupted, 0, []
+
+    def start(self, scene):
+        if self.num_started == self.interrupted:
+            raise KeyboardInterrupt
+        self.num_started += 1
+        self.pasts.append(scene.past()[0].shape[1])
+        self.rngs = [np.random.default_rng(number) for number in scene.numbers]
+
+    def act(self):
+        return np.stack([rng.uniform(-1, 1, (5, 2)).astype(np.float32) for rng in self.rngs])
+
+    def observe(self, scene, actions):
+        scene.frames()
+
+    def keep(self, rows):
+        self.rngs = [self.rngs[row] for row in rows]
+
+
+def run(data, out_dir, policy=None, identity=IDENTITY, **changes):
+    config = replace(CONFIG, **changes)
+    manifest = choose_manifest(data, HELD_OUT, ENV, config, print)
+    progress = Progress(disable=True)
+    return evaluate(policy or RandomWalk(), data, manifest, ENV, config, out_dir, identity, {}, progress)
+
+
+@pytest.fixture(scope="module")
+def whole(two_room_data, tmp_path_factory):
+    out_dir = tmp_path_factory.mktemp("whole")
+    return run(two_room_data, out_dir), out_dir
+
+
+def test_results_have_rates_distances_floors_and_every_pair(whole):
+    results, out_dir = whole
+    assert json.loads((out_dir / "results.json").read_text()) == results
+    assert list(results["floors"]) == ["random", "no_op", "replay"]
+    for row in (results["model"], *results["floors"].values()):
+        assert row["success"]["trials"] == row["success_at_end"]["trials"] == 7
+        assert row["strict_success"]["trials"] == 7 - sum(pair["solved_at_start"] for pair in results["pairs"])
+    assert results["floors"]["replay"]["success"]["rate"] == 1
+    assert results["protocol"]["offset"] == 10 and results["protocol"]["start"] == "recorded"
+    assert results["planning"] is None
+
+
+def test_pairs_tell_their_first_success_and_their_final_distance(whole):
+    results, out_dir = whole
+    with np.load(out_dir / "traces.npz") as traces:
+        states, goals, distances = traces["states"], traces["goal_states"], traces["distances"]
+    assert states.shape == (7, 13, 2)
+    np.testing.assert_allclose(distances, np.linalg.norm(states - goals[:, None], axis=2) / 16)
+    for pair, row in zip(results["pairs"], distances, strict=True):
+        near = np.flatnonzero(row < 1)
+        assert pair["first_success"] == (near[0] if len(near) else None)
+        assert pair["final_distance"] == row[-1]
+    assert results["model"]["final_distance"] == np.median(distances[:, -1])
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 100}, {"batch_size": 1}, {"num_workers": 2}])
+def test_results_do_not_depend_on_batches_and_processes(two_room_data, whole, tmp_path, changes):
+    assert run(two_room_data, tmp_path, **changes) == whole[0]
+    with np.load(tmp_path / "traces.npz") as traces, np.load(whole[1] / "traces.npz") as expected:
+        assert set(traces) == set(expected)
+        for name in traces:
+            np.testing.assert_array_equal(traces[name], expected[name])
+
+
+@pytest.mark.parametrize("interrupted", [0, 1, 2])
+def test_an_interrupted_evaluation_goes_on_with_the_next_batch_and_ends_the_same(
+    two_room_data, whole, tmp_path, interrupted
+):
+    with pytest.raises(KeyboardInterrupt):
+        run(two_room_data, tmp_path, RandomWalk(interrupted=interrupted))
+    assert not (tmp_path / "results.json").exists()
+    rest = RandomWalk()
+    run(two_room_data, tmp_path, rest)
+    assert rest.num_started == 3 - interrupted
+    assert contents(tmp_path) == contents(whole[1])
+
+
+def test_a_damaged_part_is_played_again(two_room_data, whole, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(two_room_data, tmp_path, RandomWalk(interrupted=2))
+    part = tmp_path / "parts" / "part_0001.npz"
+    part.write_bytes(part.read_bytes()[:-100])
+    rest = RandomWalk()
+    assert run(two_room_data, tmp_path, rest) == whole[0]
+    assert rest.num_started == 2
+
+
+@pytest.mark.parametrize(
+    ("identity", "changes"),
+    [
+        ({"weights_hash": "abd"}, {}),
+        ({"policy": {"name": "random", "seed": 1}}, {}),
+        ({}, {"budget": 11}),
+        ({}, {"start": "rest"}),
+        ({}, {"manifest_seed": 1}),
+        ({}, {"batch_size": 2}),
+    ],
+)
+def test_parts_of_another_evaluation_are_not_used(two_room_data, tmp_path, identity, changes):
+    with pytest.raises(KeyboardInterrupt):
+        run(two_room_data, tmp_path, RandomWalk(interrupted=1))
+    rest = RandomWalk()
+    run(two_room_data, tmp_path, rest, IDENTITY | identity, **changes)
+    assert rest.num_started == -(-7 // (CONFIG.batch_size if "batch_size" not in changes else 2))
+
+
+def test_another_command_goes_on_with_the_same_parts(two_room_data, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(two_room_data, tmp_path, RandomWalk(interrupted=1))
+    rest = RandomWalk()
+    run(two_room_data, tmp_path, rest, IDENTITY | {"command": ["another"]}, num_workers=2)
+    assert rest.num_started == 2
+
+
+def test_a_policy_with_a_context_sees_the_past_of_recorded_starts_and_none_at_rest(two_room_data, tmp_path):
+    recorded, rest = RandomWalk(context=3), RandomWalk(context=3)
+    run(two_room_data, tmp_path / "recorded", recorded)
+    run(two_room_data, tmp_path / "rest", rest, start="rest")
+    assert max(recorded.pasts) == 2
+    assert set(rest.pasts) == {0}
+
+
+def test_an_expert_can_be_evaluated_without_noise_from_the_pairs(two_room_data, tmp_path):
+    results = run(two_room_data, tmp_path, Privileged(Straight(), seed=0), budget=60)
+    near = [
+        pair
+        for pair in results["pairs"]
+        if np.sign(pair["start_state"][0] - 112) == np.sign(pair["goal_state"][0] - 112)
+    ]
+    assert near and all(pair["at_end"] and pair["final_distance"] < 0.1 for pair in near)
+
+
+class Straight:
+    """Goes straight to the goal, whatever is in between."""
+
+    def begin(self, env, rng):
+        return self
+
+    def __call__(self, state, goal_state, previous_action, rng):
+        return np.clip((goal_state - state) / 5, -1, 1).astype(np.float32)

@@ -1,0 +1,135 @@
+"""Where the pairs of an evaluation are from."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from lewm.config import EvaluationConfig
+from lewm.data.clips import split_episodes
+from lewm.errors import InputError
+from lewm.evaluation import manifests
+from lewm.evaluation.arena import Arena
+from lewm.evaluation.manifests import MANIFESTS, choose_manifest, committed, draw
+from lewm.evaluation.protocol import Manifest, read_pairs
+from tests.conftest import two_room_config
+from tests.registries import ENVS
+
+ENV = two_room_config(num_episodes=12, max_steps=40, seed=0)
+HELD_OUT = np.arange(0, 12, 2)
+CONFIG = EvaluationConfig(
+    num_pairs=5,
+    offset=10,
+    budget=12,
+    strict=False,
+    start="recorded",
+    manifest=None,
+    manifest_seed=0,
+    batch_size=3,
+    num_workers=1,
+    num_videos=1,
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Stands for manifests/."""
+    monkeypatch.setattr(manifests, "MANIFESTS", tmp_path)
+    (tmp_path / "two_room").mkdir()
+    return tmp_path / "two_room"
+
+
+def choose(data, held_out=HELD_OUT, **changes):
+    said = []
+    return choose_manifest(data, held_out, ENV, replace(CONFIG, **changes), said.append), said
+
+
+def test_without_a_committed_manifest_pairs_are_drawn(two_room_data, folder):
+    manifest, said = choose(two_room_data)
+    assert manifest == Manifest.draw(two_room_data, HELD_OUT, 10, 5, seed=0)
+    assert said == []
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_committed_manifest_of_the_same_data_gives_its_first_pairs(two_room_data, folder, strict):
+    drawn = draw(two_room_data, HELD_OUT[::-1], ENV, 10, 20, 0, strict)
+    drawn.save(folder / f"offset_10{'_strict' if strict else ''}.json")
+    manifest, said = choose(two_room_data, strict=strict)
+    assert manifest == drawn.first(5)
+    assert said == []
+
+
+@pytest.mark.parametrize("changes", [{"manifest_seed": 1}, {"num_pairs": 21}, {"offset": 9}, {"strict": True}])
+def test_what_the_committed_manifest_does_not_have_is_drawn(two_room_data, folder, changes):
+    draw(two_room_data, HELD_OUT, ENV, 10, 20, 0, strict=False).save(folder / "offset_10.json")
+    manifest, _ = choose(two_room_data, **changes)
+    wanted = asdict(CONFIG) | changes
+    keys = "offset", "num_pairs", "manifest_seed", "strict"
+    assert manifest == draw(two_room_data, HELD_OUT, ENV, *(wanted[key] for key in keys))
+
+
+def test_a_committed_manifest_of_other_data_is_replaced_by_the_same_rule_and_one_is_told(two_room_data, folder):
+    other = replace(draw(two_room_data, HELD_OUT, ENV, 10, 20, 0, strict=False), dataset_hash="abc")
+    other.save(folder / "offset_10.json")
+    manifest, (said,) = choose(two_room_data)
+    assert manifest == Manifest.draw(two_room_data, HELD_OUT, 10, 5, seed=0)
+    assert "offset_10.json" in said and str(two_room_data.path) in said and "drawn anew" in said
+
+
+def test_a_committed_manifest_of_episodes_that_were_trained_on_is_replaced_and_one_is_told(two_room_data, folder):
+    draw(two_room_data, np.arange(12), ENV, 10, 20, 0, strict=False).save(folder / "offset_10.json")
+    manifest, (said,) = choose(two_room_data)
+    assert set(manifest.episodes) <= set(HELD_OUT.tolist())
+    assert "split" in said
+
+
+def test_a_given_manifest_is_used(two_room_data, folder, tmp_path):
+    given = draw(two_room_data, HELD_OUT, ENV, 7, 4, 3, strict=True)
+    given.save(tmp_path / "given.json")
+    assert choose(two_room_data, manifest=str(tmp_path / "given.json"))[0] == given
+
+
+def test_a_given_manifest_of_other_data_is_refused_in_one_line(two_room_data, tmp_path):
+    path = tmp_path / "given.json"
+    replace(draw(two_room_data, HELD_OUT, ENV, 7, 4, 3, strict=False), dataset_hash="abc").save(path)
+    with pytest.raises(InputError, match=f"evaluation.manifest={path} is of other data than") as error:
+        choose(two_room_data, manifest=str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_given_manifest_of_episodes_that_were_trained_on_is_refused(two_room_data, tmp_path):
+    path = tmp_path / "given.json"
+    draw(two_room_data, np.arange(12), ENV, 7, 20, 3, strict=False).save(path)
+    with pytest.raises(InputError, match="trained on"):
+        choose(two_room_data, manifest=str(path))
+
+
+def test_no_pair_of_a_strict_manifest_is_solved_at_the_start(two_room_data):
+    strict, any_pairs = (
+        read_pairs(draw(two_room_data, HELD_OUT, ENV, 5, 25, 0, strict=strict), two_room_data)
+        for strict in (True, False)
+    )
+    arena = Arena(ENV)
+    solved = [arena.judge(pairs.start_states[:, None], pairs.goal_states)[0].mean() for pairs in (strict, any_pairs)]
+    assert solved[0] == 0 < solved[1]
+
+
+COMMITTED = sorted(MANIFESTS.glob("*/*.json"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=[f"{path.parent.name}-{path.stem}" for path in COMMITTED])
+def test_a_committed_manifest_has_pairs_of_episodes_that_the_shipped_recipe_holds_out(path):
+    manifest, env = Manifest.load(path), ENVS[path.parent.name]
+    assert committed(path.parent.name, manifest.offset, manifest.strict) == path
+    assert (manifest.env_id, manifest.seed) == (env.id, 0)
+    pairs = list(zip(manifest.episodes, manifest.steps, strict=True))
+    assert len(set(pairs)) == len(pairs) <= 200
+    held_out = split_episodes(env.collection.num_episodes, val_fraction=0.1, seed=0)[1]
+    assert set(manifest.episodes) <= set(held_out.tolist())
+    assert max(manifest.steps) + manifest.offset <= env.collection.max_steps
+    assert path.read_text() == json.dumps(json.loads(path.read_text())) + "\n"
+
+
+def test_there_are_committed_manifests():
+    assert {path.parent.name for path in COMMITTED} >= {"two_room", "push_t"}

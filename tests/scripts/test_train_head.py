@@ -1,0 +1,89 @@
+"""scripts/train_head.py as its users run it."""
+
+import json
+
+import pytest
+import torch
+
+from lewm.data.clips import split_episodes, training_actions
+from lewm.data.normalize import ActionNormalizer
+from lewm.regularizers import SIGReg
+from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe, save_checkpoint
+from lewm.training.head_config import TrainHeadConfig, read_heads
+from lewm.training.head_files import load_heads
+from scripts import train_head
+from tests.conftest import collect_two_room
+from tests.programs import TINY, assert_one_line_error, compose, run_program
+
+SMALL = ("num_threads=1", "device=cpu", "fitting.num_steps=4", "fitting.batch_size=8", "head.hidden_dim=16")
+NAMES = ("behaviour_cloning", "inverse_dynamics", "temporal_distance")
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory, two_room_data):
+    """A run folder with a checkpoint of random weights."""
+    config = compose(*TINY, f"data.path={two_room_data.path}")
+    train_ids, _ = split_episodes(len(two_room_data), config.data.val_fraction, config.data.split_seed)
+    normalizer = ActionNormalizer.fit(training_actions(two_room_data, train_ids))
+    recipe = Recipe(config, normalizer, (-1.0, -1.0), (1.0, 1.0), two_room_data.content_hash)
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    torch.manual_seed(0)
+    model = recipe.build_model()
+    optimizer = torch.optim.SGD(model.parameters())
+    save_checkpoint(folder / "checkpoints", recipe, 1, model, SIGReg(), optimizer)
+    return folder
+
+
+def fit(run_dir, *words):
+    return run_program(train_head.main, f"run={run_dir}", *SMALL, *words)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_head_is_fitted_and_can_be_used(run_dir, name, capsys):
+    assert fit(run_dir, f"head={name}", "seed=3") is None
+    assert name in load_heads(run_dir)
+    recipe, _ = load_recipe(latest_checkpoint(run_dir))
+    head, width = load_heads(run_dir)[name], recipe.config.model.embedding_dim
+    if name == "inverse_dynamics":
+        assert head(torch.zeros(2, 1, width), torch.zeros(2, width)).shape == (2, recipe.action_dim)
+    elif name == "temporal_distance":
+        assert head(torch.zeros(2, width), torch.zeros(2, width)).shape == (2,)
+    else:
+        frames = torch.zeros(2, 3, 48, 48, dtype=torch.uint8)
+        assert head(frames, frames).shape == (2, recipe.action_dim)
+    printed = capsys.readouterr().out.replace("\n", "")
+    assert f"{run_dir}/heads/{name}" in printed
+    for error in json.loads((run_dir / "heads" / name / "head.json").read_text())["errors"]:
+        assert f"held-out {error}" in printed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_head_composes_as_the_file_that_train_reads(name):
+    config = compose("run=x", f"head={name}", program="train_head", schema=TrainHeadConfig)
+    assert config.head_config == read_heads([name])[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["head=inverse_dynamic"], ["'inverse_dynamic'", "'inverse_dynamics'"]),
+        (["head.hiden_dim=3"], ["'head.hiden_dim'", "'head.hidden_dim'"]),
+        (["head.num_layers=0"], ["num_layers=0"]),
+        (["head.context=0"], ["context=0"]),
+        (["fitting.num_steps=0"], ["fitting.num_steps=0"]),
+        (["fitting.far_share=1.5"], ["fitting.far_share=1.5"]),
+        (["device=tpu"], ["device='tpu'"]),
+        (["data_path=/nowhere"], ["/nowhere"]),
+    ],
+)
+def test_mistakes_end_in_one_line(run_dir, words, named):
+    assert_one_line_error(fit(run_dir, *words), *named)
+
+
+def test_a_run_that_is_none_is_refused(tmp_path):
+    assert_one_line_error(fit(tmp_path / "none"), "holds no checkpoint", "none")
+
+
+def test_other_data_than_the_runs_are_refused(run_dir, tmp_path):
+    other = collect_two_room(tmp_path / "data", num_episodes=3, max_steps=12, seed=1)
+    assert_one_line_error(fit(run_dir, f"data_path={other.path}"), str(other.path), "trained on")

@@ -1,0 +1,175 @@
+"""Planning on arrays, without an environment, from a run folder."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lewm.controller import Controller
+from lewm.data.normalize import ActionNormalizer
+from lewm.errors import InputError
+from lewm.training.build import build_regularizer
+from lewm.training.checkpoint import Recipe, save_checkpoint
+from tests.programs import TINY, compose
+
+SIZE, FRAMESKIP, ACTION_DIM, HORIZON = 48, 5, 2, 3
+LOW, HIGH = (-1.0, -2.0), (3.0, 2.0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder with a checkpoint of random weights."""
+    folder = tmp_path_factory.mktemp("run")
+    config = compose(*TINY)
+    config = replace(config, planning=replace(config.planning, horizon=HORIZON, context=2, window=3))
+    recipe = Recipe(config, ActionNormalizer((1.0, 0.5), (0.5, 2.0)), LOW, HIGH, "")
+    torch.manual_seed(0)
+    model = recipe.build_model()
+    for block in model.predictor.blocks:
+        torch.nn.init.normal_(block.modulation[-1].weight, std=0.3)
+    optimizer = torch.optim.AdamW(model.parameters())
+    save_checkpoint(folder / "checkpoints", recipe, 1, model, build_regularizer(config.regularizer), optimizer)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def controller(run):
+    return Controller.load(run)
+
+
+def scene(num_episodes=2, num_frames=2):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (num_episodes, num_frames + 1, SIZE, SIZE, 3), np.uint8)
+    actions = rng.uniform(LOW, HIGH, (num_episodes, (num_frames - 1) * FRAMESKIP, ACTION_DIM)).astype(np.float32)
+    return frames[:, :-1], actions, frames[:, -1]
+
+
+def one_of(arrays, row):
+    return [array[row] for array in arrays]
+
+
+def test_a_plan_is_raw_actions_within_the_bounds_and_their_cost(controller):
+    plan = controller.plan(*one_of(scene(), 0))
+    assert plan.actions.shape == (HORIZON * FRAMESKIP, ACTION_DIM)
+    assert plan.actions.dtype == np.float32
+    assert (plan.actions >= LOW).all() and (plan.actions <= HIGH).all()
+    assert plan.cost.shape == () and np.isfinite(plan.cost)
+
+
+def test_a_batch_of_episodes_is_planned_as_each_alone(controller):
+    arrays = scene()
+    together = controller.plan(*arrays)
+    alone = controller.plan(*one_of(arrays, 1), episodes=(1,))
+    np.testing.assert_allclose(together.actions[1], alone.actions, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(together.cost[1], alone.cost, rtol=1e-4)
+
+
+def test_plans_are_a_function_of_the_arguments(controller):
+    arrays = one_of(scene(), 0)
+    first, again, other = (controller.plan(*arrays, number=number) for number in (0, 0, 1))
+    assert (first.actions == again.actions).all()
+    assert (first.actions != other.actions).any()
+
+
+def test_the_actions_of_the_past_are_normalized_and_packed_as_in_training(controller):
+    frames, actions, goal = scene()
+    session = controller.begin(frames[:, 0], goal)
+    session.observe(frames[:, 1], actions)
+    expected = ((actions - (1.0, 0.5)) / (0.5, 2.0)).reshape(2, FRAMESKIP * ACTION_DIM)
+    np.testing.assert_allclose(session.state.actions[:, 0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_plan_depends_on_the_last_actions(controller):
+    frames, actions, goal = scene()
+    costs = [controller.plan(frames, array, goal).cost for array in (actions, actions + 0.5)]
+    assert (costs[0] != costs[1]).all()
+
+
+def test_frames_beyond_the_context_are_not_looked_at(controller):
+    frames, actions, goal = scene(num_frames=4)
+    whole, last = (controller.plan(frames[:, s:], actions[:, s * FRAMESKIP :], goal) for s in (0, 2))
+    np.testing.assert_allclose(whole.actions, last.actions, rtol=1e-4, atol=1e-4)
+
+
+def test_a_search_begins_around_the_actions_that_it_is_given(run):
+    controller = Controller.load(run, planner={**compose(*TINY).planner, "num_samples": 1, "num_elites": 1})
+    arrays = one_of(scene(), 0)
+    rest = np.random.default_rng(1).uniform(LOW, HIGH, (2 * FRAMESKIP, ACTION_DIM)).astype(np.float32)
+    plan = controller.plan(*arrays, initial_actions=rest)
+    np.testing.assert_allclose(plan.actions[: len(rest)], rest, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(plan.actions[len(rest) :], np.tile([1.0, 0.5], (FRAMESKIP, 1)), rtol=1e-5)
+
+
+def test_a_session_plans_as_the_function_does(controller):
+    frames, actions, goal = scene()
+    session = controller.begin(frames[:, 0], goal)
+    session.observe(frames[:, 1], actions)
+    np.testing.assert_array_equal(session.plan().actions, controller.plan(frames, actions, goal).actions)
+
+
+def test_a_session_begins_the_next_search_with_what_is_left_of_the_plan(controller):
+    frames, _, goal = scene()
+    session = controller.begin(frames[:, 0], goal)
+    plan = session.plan()
+    session.observe(frames[:, 1], plan.actions[:, :FRAMESKIP])
+    left = controller.raw(session.state.mean)
+    np.testing.assert_allclose(left[:, : 2 * FRAMESKIP], plan.actions[:, FRAMESKIP:], rtol=1e-5, atol=1e-5)
+
+
+def test_planner_and_planning_can_be_chosen_by_the_names_of_their_files(run):
+    controller = Controller.load(run, planner="cem_paper", planning="lewm", horizon=4, num_executed=1)
+    assert controller.mpc.planner.num_samples == 300
+    assert (controller.mpc.horizon, controller.mpc.context, controller.mpc.rollout.window) == (4, 1, 3)
+
+
+def refusal(function, *arguments, **keywords):
+    with pytest.raises(InputError) as error:
+        function(*arguments, **keywords)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"planner": "cemm"}, ("planner='cemm'", "'cem'")),
+        ({"planning": "lewn"}, ("planning='lewn'", "'lewm'")),
+        ({"horizonn": 3}, ("planning.horizonn", "'horizon'")),
+        ({"horizon": 0}, ("planning.horizon=0",)),
+        ({"window": 4}, ("planning.window=4", "3 frames")),
+        ({"precision": "half"}, ("planning.precision='half'", "bfloat16")),
+        ({"proposal": "guarded"}, ("planning.proposal=guarded", "train_head")),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_refused_in_one_line(run, changes, words):
+    message = refusal(Controller.load, run, **changes)
+    for word in words:
+        assert word in message
+
+
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
+    assert f"run={tmp_path}" in refusal(Controller.load, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f, a, g: (f[:, :24], a, g), ("24 x 48 x 3", "48 x 48")),
+        (lambda f, a, g: (f.astype(np.float32), a, g), ("float32", "uint8")),
+        (lambda f, a, g: (f, a, g[:40]), ("40 x 48 x 3",)),
+        (lambda f, a, g: (f, a[:3], g), ("3 past actions", "2 frames")),
+        (lambda f, a, g: (f, a[:, :1], g), ("2 numbers for each env step",)),
+        (lambda f, a, g: (f, a * np.nan, g), ("nan",)),
+    ],
+)
+def test_arrays_that_do_not_fit_the_model_are_refused_in_one_line(controller, change, words):
+    message = refusal(controller.plan, *change(*one_of(scene(), 0)))
+    for word in words:
+        assert word in message
+
+
+def test_more_initial_actions_than_a_plan_has_are_refused(controller):
+    actions = np.zeros(((HORIZON + 1) * FRAMESKIP, ACTION_DIM), np.float32)
+    message = refusal(controller.plan, *one_of(scene(), 0), initial_actions=actions)
+    assert f"{len(actions)} initial actions" in message
