@@ -20,7 +20,12 @@ COMMANDS = [
     for line in block.replace("\\\n", " ").splitlines()
     if line.strip() and not line.startswith("#")
 ]
-PROGRAMS = {"train.py": "train", "scripts/plan.py": "plan", "scripts/collect.py": "collect"}
+PROGRAMS = {
+    "train.py": "train",
+    "scripts/plan.py": "plan",
+    "scripts/collect.py": "collect",
+    "scripts/train_head.py": "train_head",
+}
 
 
 def overrides_of(words: list[str], program: str) -> list[str]:

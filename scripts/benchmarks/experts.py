@@ -115,15 +115,15 @@ def steps_to_goal(env: Any, expert: Any, max_steps: int, seed: int) -> int | Non
 
 
 def as_table(rows: list[dict[str, Any]]) -> Table:
-    grid = Table(title="Goals that experts reach", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for header in ("expert", "noise", "reached", "", "95% interval", "at start", "steps"):
+    episodes = f" in {rows[0]['trials']} episodes each" if rows else ""
+    grid = Table(title=f"Goals that experts reach{episodes}", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for header in ("expert", "noise", "reached", "95% interval", "at start", "steps"):
         grid.add_column(header, justify="left" if header == "expert" else "right", no_wrap=True)
     for row in rows:
         name, env = row["expert"]["name"], row["env"]
         grid.add_row(
             name if name == env else f"{name} in {env}",
             f"{row['expert'].get('noise_std', math.nan):g}",
-            f"{row['successes']} of {row['trials']}",
             f"{row['rate']:.1%}",
             f"{100 * row['low']:.1f} to {100 * row['high']:.1f}%",
             str(row["solved_at_start"]),
