@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from envs.experts import EXPERTS
+from envs.experts.expert import Expert
 from lewm.command_line import program
 from lewm.config import EnvConfig, TrainConfig, build, check_resumed, save
 from lewm.data.clips import Clips, split_episodes, training_actions
@@ -45,6 +46,8 @@ def main(config: TrainConfig) -> None:
     accelerator = start_accelerator(config)
     console = Console(quiet=not accelerator.is_main_process)
     env = config.env if isinstance(config.env, EnvConfig) else None
+    expert = build(EXPERTS, env.collection.expert, "expert") if env else None
+    head_configs = read_heads(config.heads)
     with ExitStack() as stack:
         checkpoint = find_checkpoint(config)
         accelerator.wait_for_everyone()
@@ -52,7 +55,7 @@ def main(config: TrainConfig) -> None:
             stack.enter_context(run_lock(config.run_dir))
             describe_run(config, accelerator.num_processes)
         progress = stack.enter_context(progress_bar(console))
-        data = prepare_data(config, accelerator, progress)
+        data = prepare_data(config, expert, accelerator, progress)
         train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
         normalizer = ActionNormalizer.fit(training_actions(data, train_ids))
         recipe = Recipe(
@@ -78,7 +81,7 @@ def main(config: TrainConfig) -> None:
         bounds = (bound.unflatten(0, (config.env.frameskip, -1)).to(device) for bound in (low, high))
         heads = {
             head.head["name"]: build_head(head.head, recipe, head.fitting.max_steps).to(device).eval()
-            for head in read_heads(config.heads)
+            for head in head_configs
         }
         mpc = build_mpc(model, config.planner, config.planning, *bounds, config.seed, heads)
         policy = MPCPolicy(
@@ -98,7 +101,7 @@ def main(config: TrainConfig) -> None:
             return
 
         model.eval()
-        for head in read_heads(config.heads):
+        for head in head_configs:
             fitted = fit_head(model, recipe, data, head, seed=config.seed, progress=progress)
             save_head(config.run_dir, head, fitted)
             heads[head.head["name"]].load_state_dict(fitted.head.state_dict())
@@ -141,12 +144,10 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
-def prepare_data(config: TrainConfig, accelerator: Accelerator, progress: Progress) -> Episodes:
-    """The dataset, collected first if it is absent and there is an environment to collect it in."""
-    if isinstance(config.env, EnvConfig):
-        expert = build(EXPERTS, config.env.collection.expert, "expert")
-        if accelerator.is_main_process and not Path(config.data.path).exists():
-            collect(config.data.path, config.env, expert, progress)
+def prepare_data(config: TrainConfig, expert: Expert | None, accelerator: Accelerator, progress: Progress) -> Episodes:
+    """The dataset, collected first by the expert if it is absent and there is an environment to collect it in."""
+    if isinstance(config.env, EnvConfig) and accelerator.is_main_process and not Path(config.data.path).exists():
+        collect(config.data.path, config.env, expert, progress)
     accelerator.wait_for_everyone()
     data = Episodes(config.data.path)
     data.check_fits(config.env)

@@ -346,6 +346,12 @@ def test_planning_that_cannot_be_done_is_refused_before_training(tmp_path, two_r
     assert latest_checkpoint(tmp_path / "tiny") is None
 
 
+@pytest.mark.parametrize("mistake", ["env.collection.expert.name=two_rom", "heads=[inverse]"])
+def test_a_misspelt_expert_or_head_is_found_before_there_is_a_run_folder(tmp_path, two_room_data, mistake):
+    assert_one_line_error(run_program(train.main, *arguments_in(tmp_path, two_room_data, mistake)), "did you mean")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("mistake", ["training.batch_size=100000", "env.frameskip=20", "model.encoder.patch_size=7"])
 def test_a_refused_start_does_not_stand_in_the_way_of_the_corrected_one(tmp_path, two_room_data, mistake):
     assert_one_line_error(run_program(train.main, *arguments_in(tmp_path, two_room_data, mistake)))

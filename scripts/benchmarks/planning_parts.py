@@ -148,7 +148,8 @@ def floor(
         ("cached", lambda: eager(state.z, state.actions)(candidates)),
         ("plain", lambda: plain_rollout(model, state.z, candidates)),
     ):
-        with FlopCounterMode(display=False) as counter:
+        # oneDNN's packed products, which gradients switch off, are unknown to the counter
+        with torch.enable_grad(), FlopCounterMode(display=False) as counter:
             function()
         counts[name] = counter.get_total_flops()
     num_bytes = sum(4 * tensor.numel() for tensor in (*predictor_parameters(model), candidates))
