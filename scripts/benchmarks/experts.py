@@ -7,7 +7,6 @@ of the configuration, is a success. Seeds are 0 to --episodes - 1 for all.
 
 import argparse
 import json
-import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import fields
@@ -65,9 +64,9 @@ def experts_of(config: EnvConfig) -> list[Component]:
     """Each expert that heads for a goal, as configured, then without noise if that is something else."""
     found = []
     for expert in directed(config.collection.expert):
-        names = {field.name for field in fields(EXPERTS[expert["name"]])}
-        quiet = expert | {name: 0.0 for name in NOISE if name in names}
-        found += [expert] if quiet == expert else [expert, quiet]
+        noise = {field.name: field.default for field in fields(EXPERTS[expert["name"]]) if field.name in NOISE}
+        noisy, quiet = noise | expert, noise | expert | dict.fromkeys(noise, 0.0)
+        found += [noisy] if quiet == noisy else [noisy, quiet]
     return found
 
 
@@ -123,7 +122,7 @@ def as_table(rows: list[dict[str, Any]]) -> Table:
         name, env = row["expert"]["name"], row["env"]
         grid.add_row(
             name if name == env else f"{name} in {env}",
-            f"{row['expert'].get('noise_std', math.nan):g}",
+            f"{row['expert']['noise_std']:g}" if "noise_std" in row["expert"] else "-",
             f"{row['rate']:.1%}",
             f"{100 * row['low']:.1f} to {100 * row['high']:.1f}%",
             str(row["solved_at_start"]),

@@ -1,6 +1,7 @@
 """The benchmark of experts counts what it says, and names what it leaves out."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,13 @@ def test_every_environment_has_an_expert_that_heads_for_a_goal():
     for config in ENVS.values():
         assert experts_of(config), config.name
         assert all(component["name"] in EXPERTS for component in experts_of(config))
+
+
+def test_noise_that_a_configuration_leaves_to_the_expert_is_known_and_left_out():
+    config = replace(ENVS["push_t"], collection=replace(ENVS["push_t"].collection, expert={"name": "push_t"}))
+    noisy, quiet = experts_of(config)
+    assert noisy == {"name": "push_t", "noise_std": 0.2, "repeat_probability": 0.05}
+    assert quiet == {"name": "push_t", "noise_std": 0.0, "repeat_probability": 0.0}
 
 
 def test_random_actions_are_no_expert():

@@ -1,0 +1,171 @@
+"""Success against the number of model evaluations of every planner: `python scripts/planner_study.py runs/my_run`.
+
+Each cell is an evaluation on the same held-out pairs by scripts/plan.py, in <run>/planners/<planner>_<N>x<I>; what is
+there already is not done again. Leaves planners.csv and planners.png in <run>/planners/.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from lewm.config import CONFIGS, Component, build
+from lewm.errors import InputError, one_line_errors
+from lewm.evaluation.protocol import wilson
+from lewm.planning import PLANNERS
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+BUDGETS: dict[str, list[dict[str, int]]] = {
+    "cem": [
+        {"num_samples": 32, "num_iterations": 2, "num_elites": 4},
+        {"num_samples": 64, "num_iterations": 4, "num_elites": 6},
+        {"num_samples": 96, "num_iterations": 8, "num_elites": 10},
+        {"num_samples": 300, "num_iterations": 30, "num_elites": 30},
+    ],
+    "icem": [
+        {"num_samples": 32, "num_iterations": 2, "num_elites": 4},
+        {"num_samples": 64, "num_iterations": 4},
+        {"num_samples": 80, "num_iterations": 10},
+    ],
+    "mppi": [{"num_samples": n, "num_iterations": i} for n, i in ((32, 2), (64, 4), (96, 8))],
+    "random_shooting": [{"num_samples": n, "num_iterations": i} for n, i in ((32, 2), (64, 4), (96, 8))],
+    "gradient": [{"num_samples": n, "num_iterations": i} for n, i in ((2, 10), (4, 15), (8, 30))],
+    "grasp": [{"num_samples": n, "num_iterations": i} for n, i in ((2, 10), (4, 15), (8, 30))],
+}
+"""Budgets of each planner; what they leave out is as in configs/planner/."""
+
+
+class Counter:
+    """A quadratic cost that counts the action sequences that go through a model; see LiftedCost."""
+
+    def __init__(self) -> None:
+        self.num_sequences = 0
+
+    def __call__(self, candidates: Tensor) -> Tensor:
+        return self.judge(self.imagine(candidates), candidates)
+
+    def imagine(self, candidates: Tensor) -> Tensor:
+        self.num_sequences += candidates.shape[1]
+        return candidates
+
+    def predict(self, candidates: Tensor, z: Tensor) -> Tensor:
+        return self.imagine(candidates) + 0 * z
+
+    def judge(self, z_next: Tensor, candidates: Tensor) -> Tensor:
+        return z_next.square().sum((2, 3))
+
+
+def count_evaluations(component: Component) -> int:
+    """Action sequences that a plan imagines, one episode; those whose gradient is taken count once."""
+    bound, cost = torch.ones(5, 2), Counter()
+    planner = build(PLANNERS, component, "planner", low=-bound, high=bound)
+    planner(cost, torch.zeros(1, 3, 10), generator=[torch.Generator().manual_seed(0)])
+    return cost.num_sequences
+
+
+def evaluate_cell(run: Path, planner: str, budget: dict[str, int], overrides: list[str]) -> dict[str, Any]:
+    """One row of the table; the evaluation runs unless its results are there."""
+    name = f"planners/{planner}_{budget['num_samples']}x{budget['num_iterations']}"
+    results = run / name / "results.json"
+    if not results.exists():
+        words = [f"planner.{key}={value}" for key, value in budget.items()]
+        command = [sys.executable, ROOT / "scripts" / "plan.py", f"run={run}", f"name={name}", f"planner={planner}"]
+        subprocess.run([*command, *words, "evaluation.num_videos=0", *overrides], check=True)
+    found = json.loads(results.read_text())
+    component = OmegaConf.to_container(OmegaConf.load(CONFIGS / "planner" / f"{planner}.yaml"))
+    assert isinstance(component, dict)
+    strict, at_end = found["model"]["strict_success"], found["model"]["strict_success_at_end"]
+    return {
+        "planner": planner,
+        **{key: budget[key] for key in ("num_samples", "num_iterations")},
+        "evaluations": count_evaluations(component["planner"] | budget),
+        "successes": strict["successes"],
+        "trials": strict["trials"],
+        "successes_at_end": at_end["successes"],
+        "milliseconds_per_plan": round(found["planning"]["milliseconds_per_plan_median"], 2),
+    }
+
+
+def save_figure(rows: list[dict[str, Any]], floor: dict[str, Any], path: Path) -> None:
+    """Strict success with its 95% interval against evaluations, one line for each planner."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained", facecolor="white")
+    for planner in dict.fromkeys(row["planner"] for row in rows):
+        own = [row for row in rows if row["planner"] == planner]
+        rates = [wilson(row["successes"], row["trials"]) for row in own]
+        spread = [[100 * (r.rate - r.low) for r in rates], [100 * (r.high - r.rate) for r in rates]]
+        evaluations = [row["evaluations"] for row in own]
+        axes.errorbar(evaluations, [100 * r.rate for r in rates], spread, marker="o", capsize=3, label=planner)
+    axes.axhline(100 * floor["rate"], color="#888888", linestyle="--", label="random actions")
+    axes.set_xscale("log")
+    axes.set_xlabel("action sequences imagined for each plan")
+    axes.set_ylabel("strict success, % (95% interval)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def print_rows(rows: list[dict[str, Any]], console: Console) -> None:
+    table = Table()
+    for header in ("planner", "N x I", "evaluations", "strict success", "95% interval", "at the end", "ms per plan"):
+        table.add_column(header, justify="left" if header == "planner" else "right")
+    for row in rows:
+        rate = wilson(row["successes"], row["trials"])
+        table.add_row(
+            row["planner"],
+            f"{row['num_samples']} x {row['num_iterations']}",
+            f"{row['evaluations']:,}",
+            f"{rate.rate:.1%} ({rate.successes}/{rate.trials})",
+            f"{rate.low:.1%} to {rate.high:.1%}",
+            f"{row['successes_at_end'] / row['trials']:.1%}",
+            f"{row['milliseconds_per_plan']:.1f}",
+        )
+    console.print(table)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("--planners", nargs="+", default=list(BUDGETS), choices=BUDGETS)
+    parser.add_argument("overrides", nargs="*", help="of scripts/plan.py, such as evaluation.offset=50")
+    args = parser.parse_intermixed_args(arguments)
+    with one_line_errors():
+        if not args.run.is_dir():
+            raise InputError(f"{args.run} is no run folder: give that of a trained run")
+        try:
+            rows = [
+                evaluate_cell(args.run, planner, budget, args.overrides)
+                for planner in args.planners
+                for budget in BUDGETS[planner]
+            ]
+        except subprocess.CalledProcessError as error:
+            raise InputError("scripts/plan.py has refused, see above: what is done is kept") from error
+        folder = args.run / "planners"
+        with (folder / "planners.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        first = f"{rows[0]['planner']}_{rows[0]['num_samples']}x{rows[0]['num_iterations']}"
+        floors = json.loads((folder / first / "results.json").read_text())["floors"]
+        save_figure(rows, floors["random"]["strict_success"], folder / "planners.png")
+        console = Console()
+        print_rows(rows, console)
+        console.print(f"table: {folder / 'planners.csv'}\nfigure: {folder / 'planners.png'}")
+
+
+if __name__ == "__main__":
+    main()
