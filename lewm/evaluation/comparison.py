@@ -134,8 +134,8 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Pa
 def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Table:
     """One row for each kind of success."""
     pairs = {name: results["pairs"] for name, results in (("first", first), ("second", second))}
-    grid = Table(title=f"{len(first['pairs'])} pairs: first - second, with 95% intervals")
-    for header in ("", "first", "second", "difference", "95% interval", "only first / only second", "p (McNemar)"):
+    grid = Table(title=f"{len(first['pairs'])} pairs, with 95% intervals; p is McNemar's", show_lines=True)
+    for header in ("", "first", "second", "first - second", "only one", "p"):
         grid.add_column(header, justify="right" if header else "left")
     for tag, found in compare(first, second).items():
         kept = [
@@ -145,9 +145,8 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Tab
         rates = [wilson(sum(each[i][key] for i in kept), len(kept)) for each in pairs.values()]
         grid.add_row(
             tag,
-            *(f"{rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%})" for rate in rates),
-            f"{found.difference:+.1%}",
-            f"{found.low:+.1%} to {found.high:+.1%}",
+            *(f"{rate.rate:.1%}\n{100 * rate.low:.1f} to {rate.high:.1%}" for rate in rates),
+            f"{found.difference:+.1%}\n{100 * found.low:+.1f} to {found.high:+.1%}",
             f"{found.first_only} / {found.second_only}",
             f"{found.p:.3g}",
         )

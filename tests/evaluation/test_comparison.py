@@ -115,9 +115,9 @@ def test_the_table_shows_rates_and_differences():
     grid = comparison_table(make_results([1, 1, 0, 1], solved={0}), make_results([1, 0, 0, 0], solved={0}))
     columns = {str(column.header): list(column.cells) for column in grid.columns}
     assert columns[""] == ["success", "strict success", "success at the end", "strict success at the end"]
-    assert columns["difference"][:2] == ["+50.0%", "+66.7%"]
-    assert columns["only first / only second"][0] == "2 / 0"
-    assert columns["second"][1].startswith("0.0% (0.0% to ")
+    assert [cell.split("\n")[0] for cell in columns["first - second"][:2]] == ["+50.0%", "+66.7%"]
+    assert columns["only one"][0] == "2 / 0"
+    assert columns["second"][1].startswith("0.0%\n0.0 to ")
 
 
 @pytest.mark.parametrize("text", [None, "", "{}"])
