@@ -146,7 +146,7 @@ def outcomes(cell: Cell) -> dict[tuple[Any, ...], int]:
     if cell.results is None:
         return {}
     protocol = cell.results["protocol"]
-    where = protocol["dataset_hash"], protocol["offset"], protocol["budget"]
+    where = protocol["dataset_hash"], protocol["offset"], protocol["budget"], protocol["start"]
     return {
         (*where, pair["episode"], pair["step"]): int(pair["reached"])
         for pair in cell.results["pairs"]

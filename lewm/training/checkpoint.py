@@ -5,15 +5,14 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lewm.config import CONFIGS, TrainConfig, from_dict
+from lewm.config import TrainConfig, from_dict
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
 from lewm.models import JEPA
@@ -98,7 +97,7 @@ def load_recipe(path: Path) -> tuple[Recipe, int]:
         raise InputError(f"{path} is not a checkpoint of format {FORMAT} version {VERSION}")
     try:
         recipe = Recipe(
-            config=from_dict(_with_new_keys(described["config"]), TrainConfig),
+            config=from_dict(described["config"], TrainConfig),
             normalizer=ActionNormalizer(*(tuple(described["normalizer"][key]) for key in ("mean", "std"))),
             action_low=tuple(described["action_low"]),
             action_high=tuple(described["action_high"]),
@@ -107,15 +106,6 @@ def load_recipe(path: Path) -> tuple[Recipe, int]:
         return recipe, described["step"]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}/checkpoint.json is incomplete ({error})") from None
-
-
-def _with_new_keys(config: dict[str, Any]) -> dict[str, Any]:
-    """Fills in what planning and evaluation were not asked when the checkpoint was written; training knows neither."""
-    filled = dict(config)
-    for group, choice in (("planning", "mpc"), ("evaluation", "held_out")):
-        shipped = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{choice}.yaml")))
-        filled[group] = shipped[group] | config[group]
-    return filled
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
