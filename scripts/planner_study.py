@@ -141,6 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a run folder")
     parser.add_argument("--planners", nargs="+", default=list(BUDGETS), choices=BUDGETS)
+    parser.add_argument("--most", type=int, default=9000, help="leaves out budgets above it (%(default)s)")
     parser.add_argument("overrides", nargs="*", help="of scripts/plan.py, such as evaluation.offset=50")
     args = parser.parse_intermixed_args(arguments)
     with one_line_errors():
@@ -151,6 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
                 evaluate_cell(args.run, planner, budget, args.overrides)
                 for planner in args.planners
                 for budget in BUDGETS[planner]
+                if budget["num_samples"] * budget["num_iterations"] <= args.most
             ]
         except subprocess.CalledProcessError as error:
             raise InputError("scripts/plan.py has refused, see above: what is done is kept") from error

@@ -172,7 +172,7 @@ def test_pictures_and_videos_can_be_looked_at(quickstart):
     assert iio.imread(run_dir / "overview.png").std() > 0
     (video,) = (run_dir / "videos").iterdir()
     frames = iio.imread(video)
-    assert frames.shape == (51, 3 * 64, 3 * 3 * 64, 3)
+    assert frames.shape[0] == 51 and frames.shape[1] == 2 * 64 and frames.shape[2] > 3 * 2 * 64  # and gaps
 
 
 def test_the_same_command_again_is_refused_and_changes_nothing(quickstart):
@@ -195,7 +195,7 @@ def test_planning_again_writes_its_own_results_on_the_same_pairs(quickstart):
     after = snapshot(run_dir)
     assert {name: after[name] for name in before} == before
     written = {name.split("/")[1] for name in after if name.startswith("again/")}
-    assert written == {"results.json", "manifest.json", "traces.npz", "report.html", "overview.png", "videos", "lock"}
+    assert written == {"results.json", "manifest.json", "traces.npz", "report.html", "overview.png", "videos"}
 
 
 # Runs of seconds in this process.
