@@ -7,7 +7,10 @@ from torch import Tensor, nn
 
 
 class GoalMLP(nn.Module):
-    """Embeddings side by side, standardized, through an MLP with LayerNorms: (..., num_inputs, D) -> (..., output_dim).
+    """Embeddings, standardized, through an MLP with LayerNorms: (..., num_inputs, D) -> (..., output_dim).
+
+    The inputs are frames, oldest first, and the goal. The newest frame is taken as it is, the others as differences to
+    it: close to the goal little else than the small difference matters.
 
     Args:
       embedding_dim: D.
@@ -42,4 +45,6 @@ class GoalMLP(nn.Module):
         self.std.copy_((z - z.mean(0)).square().mean().sqrt().clamp(min=1e-6))
 
     def forward(self, z: Tensor) -> Tensor:
-        return cast(Tensor, self.layers(((z - self.mean) / self.std).flatten(-2)))
+        z = (z - self.mean) / self.std
+        before, newest, goal = z[..., :-2, :], z[..., -2:-1, :], z[..., -1:, :]
+        return cast(Tensor, self.layers(torch.cat([newest - before, newest, goal - newest], dim=-2).flatten(-2)))

@@ -52,21 +52,24 @@ class PairSampler:
         self._starts = np.flatnonzero(self._after >= frameskip)
 
     def ahead(self, num: int, context: int, max_steps: int, rng: np.random.Generator) -> Pairs:
-        """Draws goals 1 ... max_steps model steps ahead, as far as the episode goes, all equally likely.
+        """Draws goals 1 ... max_steps x K env steps ahead, as far as the episode goes, all equally likely.
 
-        Of the `context` frames a random number, at least 1, is shown; the oldest of them stands for those before it, as
-        at the start of an episode.
+        Goals less than a model step ahead are among them: to stay at a goal has to be learned, too.
+
+        Mostly all `context` frames are shown, and a tenth of the time a random number of them, at least 1; the oldest
+        stands for those before it, as at the start of an episode.
         """
         starts = self._starts[rng.integers(len(self._starts), size=num)]
-        reach = np.minimum(max_steps, self._after[starts] // self._frameskip)
+        reach = np.minimum(max_steps * self._frameskip, self._after[starts])
         gaps = 1 + (rng.random(num) * reach).astype(np.int64)
         most_shown = np.minimum(context - 1, self._before[starts] // self._frameskip)
-        shown = np.minimum(rng.integers(context, size=num), most_shown)
+        shown = np.where(rng.random(num) < 0.1, rng.integers(context, size=num), context - 1)
+        shown = np.minimum(shown, most_shown)
         back = np.minimum(np.arange(context)[::-1], shown[:, None])
         steps = self._first_action[starts][:, None] + np.arange(self._frameskip)
         return Pairs(
             frames=starts[:, None] - self._frameskip * back,
-            goals=starts + self._frameskip * gaps,
+            goals=starts + gaps,
             actions=self._actions[steps].reshape(num, -1),
         )
 
