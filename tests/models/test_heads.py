@@ -80,17 +80,26 @@ def test_heads_have_a_gradient_in_the_embeddings():
 
 def test_embeddings_are_standardized_by_one_spread_for_all_dimensions():
     z = torch.randn(1000, WIDTH) * torch.tensor([10.0, 1.0, 1.0, 0.0]) + 7
-    mlp, plain = GoalMLP(WIDTH, 1, 3, 8, 1), GoalMLP(WIDTH, 1, 3, 8, 1)
+    mlp, plain = GoalMLP(WIDTH, 2, 3, 8, 1), GoalMLP(WIDTH, 2, 3, 8, 1)
     plain.load_state_dict(mlp.state_dict())
     mlp.fit_normalization(z)
-    centred = z - z.mean(0)
-    torch.testing.assert_close(mlp(z[:, None]), plain((centred / centred.square().mean().sqrt())[:, None]))
+    scaled = (z - z.mean(0)) / (z - z.mean(0)).square().mean().sqrt()
+    pairs, scaled_pairs = (torch.stack([rows, rows.roll(1, 0)], dim=1) for rows in (z, scaled))
+    torch.testing.assert_close(mlp(pairs), plain(scaled_pairs))
+
+
+def test_the_mlp_sees_the_newest_frame_and_differences_to_it():
+    mlp = GoalMLP(WIDTH, 3, 3, 8, 1)
+    mlp.layers = torch.nn.Identity()
+    before, newest, goal = torch.randn(3, 5, WIDTH)
+    seen = mlp(torch.stack([before, newest, goal], dim=1)).unflatten(1, (3, WIDTH))
+    torch.testing.assert_close(seen, torch.stack([newest - before, newest, goal - newest], dim=1))
 
 
 def test_embeddings_that_are_all_the_same_give_no_nan():
-    mlp = GoalMLP(WIDTH, 1, 3, 8, 1)
+    mlp = GoalMLP(WIDTH, 2, 3, 8, 1)
     mlp.fit_normalization(torch.ones(10, WIDTH))
-    assert mlp(torch.ones(10, 1, WIDTH)).isfinite().all()
+    assert mlp(torch.ones(10, 2, WIDTH)).isfinite().all()
 
 
 class MeanColour(torch.nn.Module):
