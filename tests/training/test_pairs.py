@@ -34,12 +34,12 @@ def test_rows_are_all_frames_of_the_chosen_episodes(counting_data, sampler, wher
     assert set(where(slice(None))[:, 0]) == set(EPISODES)
 
 
-def test_a_goal_is_whole_model_steps_ahead_in_the_same_episode(sampler, where, rng):
+def test_a_goal_is_any_number_of_env_steps_ahead_in_the_same_episode(sampler, where, rng):
     pairs = sampler.ahead(2000, CONTEXT, MAX_STEPS, rng)
     start, goal = where(pairs.frames[:, -1]), where(pairs.goals)
     gaps = goal[:, 1] - start[:, 1]
     assert (start[:, 0] == goal[:, 0]).all()
-    assert set(gaps) == {FRAMESKIP * steps for steps in range(1, MAX_STEPS + 1)}
+    assert set(gaps) == set(range(1, FRAMESKIP * MAX_STEPS + 1))
 
 
 def test_every_frame_with_a_model_step_after_it_is_a_start(sampler, where, rng):
@@ -51,8 +51,9 @@ def test_goals_of_a_start_are_equally_likely(sampler, where, rng):
     pairs = sampler.ahead(40000, 1, MAX_STEPS, rng)
     start, goal = where(pairs.frames[:, 0]), where(pairs.goals)
     early = (start[:, 0] == 2) & (start[:, 1] <= 8)  # the whole reach lies ahead
-    counts = np.bincount((goal - start)[early, 1] // FRAMESKIP)[1:]
-    assert counts.min() > 0.93 * counts.mean()
+    counts = np.bincount((goal - start)[early, 1])[1:]
+    assert len(counts) == FRAMESKIP * MAX_STEPS
+    assert counts.min() > 0.85 * counts.mean()  # of about 540 each, whose spread is 4%
 
 
 def test_actions_are_those_that_follow_the_last_frame(sampler, where, rng):
