@@ -9,11 +9,13 @@ import os
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from rich.console import Console
 from rich.progress import Progress
+from torch import nn
 
 from envs.experts import EXPERTS
 from envs.experts.expert import Expert
@@ -32,6 +34,7 @@ from lewm.evaluation.mpc_policy import MPCPolicy
 from lewm.evaluation.probing import Validation
 from lewm.evaluation.report import save_results
 from lewm.evaluation.results import describe_model, describe_policy
+from lewm.models import JEPA
 from lewm.tracking import describe_process, progress_bar, run_lock
 from lewm.training.build import build_mpc, build_objective
 from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe
@@ -67,26 +70,17 @@ def main(config: TrainConfig) -> None:
         )
         validation = Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=512, seed=0)
 
-        if config.training.num_frames > config.model.context + 1:
-            raise InputError(
-                f"training.num_frames={config.training.num_frames} asks for longer contexts than"
-                f" model.context={config.model.context} and the frame after it: change one of them"
-            )
+        check_context(config)
         torch.manual_seed(config.seed)
         model = recipe.build_model()
         model.fit_normalization(validation.fit.pixels)
         objective = build_objective(model, config.regularizer)
-        low, high = normalizer.block_bounds(recipe.action_low, recipe.action_high, config.env.frameskip)
         device = str(accelerator.device)
-        bounds = (bound.unflatten(0, (config.env.frameskip, -1)).to(device) for bound in (low, high))
         heads = {
             head.head["name"]: build_head(head.head, recipe, head.fitting.max_steps).to(device).eval()
             for head in head_configs
         }
-        mpc = build_mpc(model, config.planner, config.planning, *bounds, config.seed, heads)
-        policy = MPCPolicy(
-            mpc, normalizer, config.env.frameskip, len(recipe.action_low), config.planning.num_executed, device
-        )
+        policy = make_policy(recipe, model, heads, device)
         manifest = choose_manifest(data, held_out, env, config.evaluation, console.print) if env else None
         if config.data.device == "cuda":
             clips = DeviceClips(
@@ -101,14 +95,11 @@ def main(config: TrainConfig) -> None:
             return
 
         model.eval()
-        for head in head_configs:
+        for head in head_configs:  # into the modules that the policy has
             fitted = fit_head(model, recipe, data, head, seed=config.seed, progress=progress)
             save_head(config.run_dir, head, fitted)
             heads[head.head["name"]].load_state_dict(fitted.head.state_dict())
-        weights = config.run_dir / "checkpoints" / f"step_{config.training.num_steps:07d}" / "model.safetensors"
-        identity = describe_model(config, config.training.num_steps, weights, data.content_hash, device)
-        identity["policy"] = describe_policy("mpc", config.planner, config.planning, config.seed)
-        results = {"identity": identity, "diagnostics": validation(model)}
+        results = {"identity": identify(recipe, device), "diagnostics": validation(model)}
         if env and manifest:
             results = evaluate(
                 policy, data, manifest, env, config.evaluation, config.run_dir, **results, progress=progress
@@ -116,8 +107,33 @@ def main(config: TrainConfig) -> None:
         else:
             save_results(results, config.run_dir / "results.json")
     print_results(results, config.run_dir, console)
-    console.print(f"checkpoint: {latest_checkpoint(config.run_dir)}")
-    console.print(f"curves: tensorboard --logdir {config.output_dir}")
+    console.print(f"checkpoint: {latest_checkpoint(config.run_dir)}\ncurves: tensorboard --logdir {config.output_dir}")
+
+
+def check_context(config: TrainConfig) -> None:
+    """Refuses clips that are longer than what the model sees."""
+    if config.training.num_frames > config.model.context + 1:
+        raise InputError(
+            f"training.num_frames={config.training.num_frames} asks for longer contexts than"
+            f" model.context={config.model.context} and the frame after it: change one of them"
+        )
+
+
+def make_policy(recipe: Recipe, model: JEPA, heads: dict[str, nn.Module], device: str) -> MPCPolicy:
+    """What acts in the evaluation; made before training, so that mistakes in its configuration are found by then."""
+    config, frameskip = recipe.config, recipe.config.env.frameskip
+    bounds = recipe.normalizer.block_bounds(recipe.action_low, recipe.action_high, frameskip)
+    low, high = (bound.unflatten(0, (frameskip, -1)).to(device) for bound in bounds)
+    mpc = build_mpc(model, config.planner, config.planning, low, high, config.seed, heads)
+    return MPCPolicy(mpc, recipe.normalizer, frameskip, len(recipe.action_low), config.planning.num_executed, device)
+
+
+def identify(recipe: Recipe, device: str) -> dict[str, Any]:
+    """Which weights were evaluated, and how they acted."""
+    config, step = recipe.config, recipe.config.training.num_steps
+    weights = config.run_dir / "checkpoints" / f"step_{step:07d}" / "model.safetensors"
+    identity = describe_model(config, step, weights, recipe.dataset_hash, device)
+    return identity | {"policy": describe_policy("mpc", config.planner, config.planning, config.seed)}
 
 
 def start_accelerator(config: TrainConfig) -> Accelerator:
