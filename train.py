@@ -38,7 +38,7 @@ from lewm.models import JEPA
 from lewm.tracking import describe_process, progress_bar, run_lock
 from lewm.training.build import build_mpc, build_objective
 from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe
-from lewm.training.head_config import read_heads
+from lewm.training.head_config import HeadConfig, read_heads
 from lewm.training.head_files import save_head
 from lewm.training.heads import build_head, fit_head
 from lewm.training.trainer import Trainer
@@ -95,10 +95,7 @@ def main(config: TrainConfig) -> None:
             return
 
         model.eval()
-        for head in head_configs:  # into the modules that the policy has
-            fitted = fit_head(model, recipe, data, head, seed=config.seed, progress=progress)
-            save_head(config.run_dir, head, fitted)
-            heads[head.head["name"]].load_state_dict(fitted.head.state_dict())
+        fit_heads(heads, head_configs, recipe, model, data, progress)
         results = {"identity": identify(recipe, device), "diagnostics": validation(model)}
         if env and manifest:
             results = evaluate(
@@ -126,6 +123,21 @@ def make_policy(recipe: Recipe, model: JEPA, heads: dict[str, nn.Module], device
     low, high = (bound.unflatten(0, (frameskip, -1)).to(device) for bound in bounds)
     mpc = build_mpc(model, config.planner, config.planning, low, high, config.seed, heads)
     return MPCPolicy(mpc, recipe.normalizer, frameskip, len(recipe.action_low), config.planning.num_executed, device)
+
+
+def fit_heads(
+    heads: dict[str, nn.Module],
+    configs: list[HeadConfig],
+    recipe: Recipe,
+    model: JEPA,
+    data: Episodes,
+    progress: Progress,
+) -> None:
+    """Fits and saves the heads of the trained model, and fills the modules that the policy has with them."""
+    for config in configs:
+        fitted = fit_head(model, recipe, data, config, seed=recipe.config.seed, progress=progress)
+        save_head(recipe.config.run_dir, config, fitted)
+        heads[config.head["name"]].load_state_dict(fitted.head.state_dict())
 
 
 def identify(recipe: Recipe, device: str) -> dict[str, Any]:

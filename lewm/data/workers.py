@@ -185,7 +185,7 @@ def serve(fileno: int) -> None:
             error.add_note(f"in a worker process:\n{traceback.format_exc()}")
             connection.send(portable(error))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the parent has ended, and nobody is left to be told
+        return  # the parent has ended, and nobody is left to be told: the normal end of a worker
 
 
 def _record(recorder: Recorder, job: Job) -> Result:
