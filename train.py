@@ -27,6 +27,7 @@ from lewm.data.device_clips import DeviceClips
 from lewm.data.episodes import Episodes
 from lewm.data.normalize import ActionNormalizer
 from lewm.distributed import use_all_cores
+from lewm.environment import make_env
 from lewm.errors import InputError
 from lewm.evaluation.evaluate import evaluate, print_results
 from lewm.evaluation.manifests import choose_manifest
@@ -50,6 +51,8 @@ def main(config: TrainConfig) -> None:
     console = Console(quiet=not accelerator.is_main_process)
     env = config.env if isinstance(config.env, EnvConfig) else None
     expert = build(EXPERTS, env.collection.expert, "expert") if env else None
+    if env:
+        make_env(env).close()  # what is wrong with it is said before there is a run folder
     head_configs = read_heads(config.heads)
     with ExitStack() as stack:
         checkpoint = find_checkpoint(config)

@@ -125,7 +125,7 @@ class TrainConfig:
     model: ModelConfig
     regularizer: Component
     training: TrainingConfig
-    heads: list[str]
+    heads: list[str | Component]
     planner: Component
     planning: PlanningConfig
     evaluation: EvaluationConfig

@@ -346,10 +346,29 @@ def test_planning_that_cannot_be_done_is_refused_before_training(tmp_path, two_r
     assert latest_checkpoint(tmp_path / "tiny") is None
 
 
-@pytest.mark.parametrize("mistake", ["env.collection.expert.name=two_rom", "heads=[inverse]"])
-def test_a_misspelt_expert_or_head_is_found_before_there_is_a_run_folder(tmp_path, two_room_data, mistake):
-    assert_one_line_error(run_program(train.main, *arguments_in(tmp_path, two_room_data, mistake)), "did you mean")
+@pytest.mark.parametrize(
+    ("mistake", "word"),
+    [
+        ("env.collection.expert.name=two_rom", "did you mean"),
+        ("heads=[inverse]", "did you mean"),
+        ("heads=[{name: inverse_dynamics, num_step: 1}]", "did you mean 'num_steps'"),
+        ("env.kwargs.door=3", "door"),
+    ],
+)
+def test_a_mistake_in_expert_head_or_environment_is_found_before_there_is_a_run_folder(
+    tmp_path, two_room_data, mistake, word
+):
+    assert_one_line_error(run_program(train.main, *arguments_in(tmp_path, two_room_data, mistake)), word)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_training_fits_the_heads_that_its_evaluation_acts_by(tmp_path, two_room_data):
+    head = "heads=[{name: inverse_dynamics, num_steps: 20, hidden_dim: 16, max_frames: 200}]"
+    assert run_program(train.main, *arguments_in(tmp_path, two_room_data, head, "planning.proposal=alone")) is None
+    run = tmp_path / "tiny"
+    assert read_json(run / "heads" / "inverse_dynamics" / "head.json")["fitting"]["num_steps"] == 20
+    assert run_program(plan.main, *plan_arguments(run, "planning.proposal=alone")) is None
+    assert outcomes(run / "plan") == outcomes(run)
 
 
 @pytest.mark.parametrize("mistake", ["training.batch_size=100000", "env.frameskip=20", "model.encoder.patch_size=7"])

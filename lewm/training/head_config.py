@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 
@@ -65,11 +65,21 @@ class TrainHeadConfig:
         return HeadConfig(self.head, self.fitting)
 
 
-def read_heads(names: Iterable[str]) -> list[HeadConfig]:
-    """The configurations of configs/head/ of these names."""
+def read_heads(entries: Iterable[str | Component]) -> list[HeadConfig]:
+    """The configurations of configs/head/ of these names, or of {name, what differs from the file}."""
+    return [_read_head(entry if isinstance(entry, dict) else {"name": entry}) for entry in entries]
+
+
+def _read_head(entry: Component) -> HeadConfig:
     files = {path.stem: path for path in (CONFIGS / "head").glob("*.yaml")}
-    for name in names:
-        if name not in files:
-            raise InputError(f"no head {name!r}{suggestion(name, files)}")
-    read = (OmegaConf.to_container(OmegaConf.load(files[name])) for name in names)
-    return [cast(HeadConfig, from_dict(cast(dict, values), HeadConfig)) for values in read]
+    name = str(entry.get("name"))
+    if name not in files:
+        raise InputError(f"no head {name!r}{suggestion(name, files)}")
+    values = cast(dict[str, dict[str, Any]], OmegaConf.to_container(OmegaConf.load(files[name])))
+    for key, value in entry.items():
+        groups = [group for group in values.values() if key in group]
+        if not groups:
+            known = [key for group in values.values() for key in group]
+            raise InputError(f"head {name} has no key {key!r}{suggestion(key, known)}")
+        groups[0][key] = value
+    return cast(HeadConfig, from_dict(values, HeadConfig))
