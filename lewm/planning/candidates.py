@@ -72,22 +72,3 @@ def fit(costs: Tensor, elites: Tensor, mean: Tensor, std: Tensor) -> tuple[Tenso
     average = torch.where(counted, elites, 0).sum(1) / num.clamp(min=1)
     deviation = torch.where(counted, elites, average[:, None]).std(1, correction=0) * (elites.shape[1] / num).sqrt()
     return torch.where(num > 0, average, mean), torch.where(num > 0, deviation, std)
-
-
-def check_numbers(num_samples: int, num_iterations: int, std: float, noise_exponent: float = 0.0) -> None:
-    """ValueError: numbers that no search can work with."""
-    for name, value in (("num_samples", num_samples), ("num_iterations", num_iterations)):
-        if value < 1:
-            raise ValueError(f"{name}={value} must be at least 1")
-    if not 0 < std < float("inf"):
-        raise ValueError(f"std={std} must be positive")
-    if not abs(noise_exponent) <= 10:
-        raise ValueError(f"noise_exponent={noise_exponent} must be between -10 and 10")
-
-
-def check_elites(num_elites: int, num_samples: int, min_std: float) -> None:
-    """ValueError: elites that no Gaussian can be fitted to."""
-    if not 1 <= num_elites <= num_samples:
-        raise ValueError(f"num_elites={num_elites} must be between 1 and num_samples={num_samples}")
-    if not 0 <= min_std < float("inf"):
-        raise ValueError(f"min_std={min_std} must not be negative")

@@ -5,45 +5,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lewm.planning.candidates import (
-    cheaper,
-    cheapest,
-    check_elites,
-    check_numbers,
-    clip,
-    evaluate,
-    fit,
-    nothing_yet,
-    spread,
-)
+from lewm.planning.candidates import cheaper, cheapest, clip, evaluate, fit, nothing_yet, spread
 from lewm.planning.noise import draw_normal
 from lewm.planning.protocols import ActionCost, Generators, Iteration, OnIteration, Plan
+from lewm.planning.search import EliteSearch
 
 
 @dataclass(frozen=True)
-class CEM:
+class CEM(EliteSearch):
     """Samples candidates from a diagonal Gaussian and refits it to the cheapest ones.
 
-    Attributes:
-      low, high: (A,) or (K, a) bounds of an action block in normalized space; candidates are clipped to them.
-      num_samples: candidates of an iteration; the mean itself is one of them.
-      num_elites: cheapest candidates that the Gaussian is refitted to.
-      num_iterations: refits.
-      std: standard deviation at the start.
-      min_std: floor of the standard deviation.
+    Its attributes are those of EliteSearch.
     """
-
-    low: Tensor
-    high: Tensor
-    num_samples: int
-    num_elites: int
-    num_iterations: int
-    std: float
-    min_std: float
-
-    def __post_init__(self) -> None:
-        check_numbers(self.num_samples, self.num_iterations, self.std)
-        check_elites(self.num_elites, self.num_samples, self.min_std)
 
     def __call__(
         self, cost: ActionCost, mean: Tensor, *, generator: Generators, on_iteration: OnIteration | None = None

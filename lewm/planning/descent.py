@@ -1,11 +1,14 @@
 """Gradient descent on candidates: what planners that differentiate the cost have in common."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lewm.planning.candidates import losing
+from lewm.planning.candidates import cheaper, clip, losing
+from lewm.planning.protocols import ActionCost, Generators, Plan
+from lewm.planning.search import ColouredSearch
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Adam's (Kingma and Ba, 2015)."""
@@ -62,3 +65,37 @@ class Adam:
         self._mean, self._square, self._num_steps = (
             torch.where(mask, 0, each) for each in (self._mean, self._square, self._num_steps)
         )
+
+
+@dataclass(frozen=True)
+class Descent(ColouredSearch):
+    """A search that takes steps along the gradient of what the actions cost, from several starts at once.
+
+    Attributes beside those of ColouredSearch, whose noise is that of the starts:
+      learning_rate: of Adam: about how far an action moves in one step, in normalized units.
+    """
+
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate={self.learning_rate} must be positive")
+
+    def descend(
+        self, cost: ActionCost, candidates: Tensor, best: Plan, adam: Adam, generator: Generators
+    ) -> tuple[Tensor, Tensor, Plan]:
+        """One step on what (B, N, H, A) candidates cost, projected onto the bounds.
+
+        A candidate whose cost is not finite has no gradient: it starts again near the best plan so far.
+
+        Returns:
+          (B, N) costs before the step, (B, N, H, A) candidates after it, the best plan with those before it.
+        """
+        costs, (slope,) = gradients(cost, candidates)
+        best = cheaper(best, costs, candidates)
+        lost = costs.isinf()
+        stepped = clip(adam.step(candidates, slope), self.low, self.high)
+        candidates = torch.where(lost[:, :, None, None], self.draw(best.actions, self.std, generator), stepped)
+        adam.forget(lost)
+        return costs, candidates, best

@@ -6,14 +6,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lewm.planning.candidates import cheaper, check_numbers, clip, evaluate, nothing_yet, spread
-from lewm.planning.descent import Adam, gradients
-from lewm.planning.noise import draw_coloured, draw_normal
+from lewm.planning.candidates import cheaper, clip, evaluate, nothing_yet
+from lewm.planning.descent import Adam, Descent, gradients
+from lewm.planning.noise import draw_normal
 from lewm.planning.protocols import ActionCost, Generators, Iteration, LiftedCost, OnIteration, Plan
 
 
 @dataclass(frozen=True)
-class GRASP:
+class GRASP(Descent):
     """Adam on actions and on the embeddings along the way, which the model only has to agree with in the end.
 
     With z the virtual embeddings and p = predict(actions, z) each predicted from those before it, it descends
@@ -21,13 +21,7 @@ class GRASP:
     predictions are made at once. Every `sync_every` iterations, first of all at the start, the actions take a step on
     what they truly cost, and z becomes what they truly lead to. Only such costs decide which plan is best.
 
-    Attributes:
-      low, high: (A,) or (K, a) bounds of an action block in normalized space; candidates are clipped to them.
-      num_samples: trajectories; the mean is the start of one of them.
-      num_iterations: steps.
-      std: standard deviation of the starts around the mean.
-      noise_exponent: the power of the starts' noise falls as 1 / frequency^noise_exponent; 0 is white.
-      learning_rate: of the actions, in normalized units.
+    Attributes beside those of Descent, whose learning rate is that of the actions:
       state_learning_rate: of the virtual embeddings, in their units.
       state_std: standard deviation of the noise that each lifted iteration adds to the virtual embeddings.
       state_gradient: share of the gradient that reaches them as inputs of the model. 0 is GRASP's, which needs a goal
@@ -36,13 +30,6 @@ class GRASP:
       sync_every: 1 is Adam on the actions alone.
     """
 
-    low: Tensor
-    high: Tensor
-    num_samples: int
-    num_iterations: int
-    std: float
-    noise_exponent: float
-    learning_rate: float
     state_learning_rate: float
     state_std: float
     state_gradient: float
@@ -50,8 +37,8 @@ class GRASP:
     sync_every: int
 
     def __post_init__(self) -> None:
-        check_numbers(self.num_samples, self.num_iterations, self.std, self.noise_exponent)
-        for name in ("learning_rate", "state_learning_rate", "residual_weight"):
+        super().__post_init__()
+        for name in ("state_learning_rate", "residual_weight"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}={getattr(self, name)} must be positive")
         if not self.state_std >= 0:
@@ -69,17 +56,12 @@ class GRASP:
             raise ValueError("the planner grasp needs a cost with imagine, predict and judge; see LiftedCost")
         mean = clip(mean, self.low, self.high)
         best = nothing_yet(mean)
-        candidates = self._starts(mean, generator)
+        candidates = self.draw(mean, self.std, generator)
         z = self._imagine(cost, candidates)
         adam, state_adam = Adam(candidates, self.learning_rate), Adam(z, self.state_learning_rate)
         for index in range(self.num_iterations):
             if index % self.sync_every == 0:
-                costs, (slope,) = gradients(cost, candidates)
-                best = cheaper(best, costs, candidates)
-                lost = costs.isinf()
-                stepped = clip(adam.step(candidates, slope), self.low, self.high)
-                candidates = torch.where(lost[:, :, None, None], self._starts(best.actions, generator), stepped)
-                adam.forget(lost)
+                costs, candidates, best = self.descend(cost, candidates, best, adam, generator)
                 z = self._imagine(cost, candidates)
             else:
                 costs, (slope, z_slope) = gradients(partial(self._lifted, cost), candidates, z)
@@ -89,11 +71,6 @@ class GRASP:
             if on_iteration is not None:
                 on_iteration(Iteration(index, costs, best.actions, None, best.cost))
         return cheaper(best, evaluate(cost, candidates), candidates)
-
-    def _starts(self, mean: Tensor, generator: Generators) -> Tensor:
-        """(B, N, H, A) candidates around (B, H, A)."""
-        noise = draw_coloured(self.num_samples - 1, generator, mean, self.low, self.noise_exponent)
-        return spread(mean, self.std, noise, self.low, self.high)
 
     @staticmethod
     @torch.no_grad()

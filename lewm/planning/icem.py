@@ -5,56 +5,34 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lewm.planning.candidates import (
-    cheaper,
-    cheapest,
-    check_elites,
-    check_numbers,
-    clip,
-    evaluate,
-    fit,
-    nothing_yet,
-    spread,
-)
+from lewm.planning.candidates import cheaper, cheapest, clip, evaluate, fit, nothing_yet, spread
 from lewm.planning.noise import draw_coloured
 from lewm.planning.protocols import ActionCost, Generators, Iteration, OnIteration, Plan
+from lewm.planning.search import EliteSearch, check_exponent
 
 
 @dataclass(frozen=True)
-class ICEM:
+class ICEM(EliteSearch):
     """CEM with noise that is correlated in time, elites that stay and a population that shrinks.
 
     The elites of the last plan live on in the mean that a search starts from, which is a candidate: whoever calls
     shifts the last plan. A kept elite keeps its cost, too, so the model evaluates new candidates only.
 
-    Attributes:
-      low, high: (A,) or (K, a) bounds of an action block in normalized space; candidates are clipped to them.
-      num_samples: N, new candidates of the first iteration; the mean is one of them in every iteration.
-      num_elites: K, cheapest candidates that the Gaussian is refitted to.
-      num_kept: of them, how many compete in the next iteration again.
-      num_iterations: refits.
+    Attributes beside those of EliteSearch:
+      num_kept: of the K elites, how many compete in the next iteration again.
       population_decay: iteration i has max(N / population_decay^i, 2 K) new candidates, at most N.
-      std: standard deviation at the start.
-      min_std: floor of the standard deviation.
       momentum: share of the old mean and standard deviation in the refitted ones.
       noise_exponent: the power of the noise falls as 1 / frequency^noise_exponent; 0 is white.
     """
 
-    low: Tensor
-    high: Tensor
-    num_samples: int
-    num_elites: int
     num_kept: int
-    num_iterations: int
     population_decay: float
-    std: float
-    min_std: float
     momentum: float
     noise_exponent: float
 
     def __post_init__(self) -> None:
-        check_numbers(self.num_samples, self.num_iterations, self.std, self.noise_exponent)
-        check_elites(self.num_elites, self.num_samples, self.min_std)
+        super().__post_init__()
+        check_exponent(self.noise_exponent)
         if not 0 <= self.num_kept <= self.num_elites:
             raise ValueError(f"num_kept={self.num_kept} must be between 0 and num_elites={self.num_elites}")
         if not self.population_decay >= 1:

@@ -5,39 +5,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lewm.planning.candidates import cheaper, check_numbers, clip, evaluate, nothing_yet, spread
-from lewm.planning.noise import draw_coloured
+from lewm.planning.candidates import cheaper, clip, evaluate, nothing_yet
 from lewm.planning.protocols import ActionCost, Generators, Iteration, OnIteration, Plan
+from lewm.planning.search import ColouredSearch
 
 
 @dataclass(frozen=True)
-class MPPI:
+class MPPI(ColouredSearch):
     """Moves the mean to the average of the candidates, weighted by exp(-cost / temperature).
 
-    Attributes:
-      low, high: (A,) or (K, a) bounds of an action block in normalized space; candidates are clipped to them.
-      num_samples: candidates of an iteration; the mean itself is one of them.
-      num_iterations: averages; the paper's is one for each plan.
-      std: standard deviation of the first iteration's noise.
+    Attributes beside those of ColouredSearch; the paper has one iteration for each plan, and white noise:
       std_decay: factor of the standard deviation from one iteration to the next; 1 is the paper's.
       temperature: in standard deviations of the iteration's costs if `relative`, so that a plan does not depend on
         their unit; else in that unit, as in the paper.
       relative: see temperature.
-      noise_exponent: the power of the noise falls as 1 / frequency^noise_exponent; 0 is white, as in the paper.
     """
 
-    low: Tensor
-    high: Tensor
-    num_samples: int
-    num_iterations: int
-    std: float
     std_decay: float
     temperature: float
     relative: bool
-    noise_exponent: float
 
     def __post_init__(self) -> None:
-        check_numbers(self.num_samples, self.num_iterations, self.std, self.noise_exponent)
+        super().__post_init__()
         if not 0 < self.std_decay <= 1:
             raise ValueError(f"std_decay={self.std_decay} must be positive and at most 1")
         if not self.temperature > 0:
@@ -51,8 +40,7 @@ class MPPI:
         best = nothing_yet(mean)
         for index in range(self.num_iterations):
             std = self.std * self.std_decay**index
-            noise = draw_coloured(self.num_samples - 1, generator, mean, self.low, self.noise_exponent)
-            candidates = spread(mean, std, noise, self.low, self.high)
+            candidates = self.draw(mean, std, generator)
             costs = evaluate(cost, candidates)
             best = cheaper(best, costs, candidates)
             average = (self._weights(costs)[:, :, None, None] * candidates).sum(1)

@@ -1,0 +1,80 @@
+"""What every search over action sequences is given, and the candidates that it draws."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lewm.planning.candidates import spread
+from lewm.planning.noise import draw_coloured
+from lewm.planning.protocols import Generators
+
+
+@dataclass(frozen=True)
+class Search:
+    """Bounds and budget. The fields of a planner are those of its YAML, and the bounds.
+
+    Attributes:
+      low, high: (A,) or (K, a) bounds of an action block in normalized space; candidates are clipped to them.
+      num_samples: N, candidates of an iteration; where it searches around is one of them.
+      num_iterations: after each, the search goes on around what it has found.
+      std: standard deviation of the first candidates.
+    """
+
+    low: Tensor
+    high: Tensor
+    num_samples: int
+    num_iterations: int
+    std: float
+
+    def __post_init__(self) -> None:
+        for name in ("num_samples", "num_iterations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if not 0 < self.std < float("inf"):
+            raise ValueError(f"std={self.std} must be positive")
+
+
+@dataclass(frozen=True)
+class EliteSearch(Search):
+    """A search that fits a Gaussian to the cheapest candidates.
+
+    Attributes:
+      num_elites: how many these are.
+      min_std: floor of the standard deviation.
+    """
+
+    num_elites: int
+    min_std: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.num_elites <= self.num_samples:
+            raise ValueError(f"num_elites={self.num_elites} must be between 1 and num_samples={self.num_samples}")
+        if not 0 <= self.min_std < float("inf"):
+            raise ValueError(f"min_std={self.min_std} must not be negative")
+
+
+@dataclass(frozen=True)
+class ColouredSearch(Search):
+    """A search whose noise is correlated in time.
+
+    Attributes:
+      noise_exponent: the power of the noise falls as 1 / frequency^noise_exponent; 0 is white.
+    """
+
+    noise_exponent: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_exponent(self.noise_exponent)
+
+    def draw(self, mean: Tensor, std: float, generator: Generators) -> Tensor:
+        """(B, H, A) within the bounds -> (B, N, H, A): itself, and candidates around it."""
+        noise = draw_coloured(self.num_samples - 1, generator, mean, self.low, self.noise_exponent)
+        return spread(mean, std, noise, self.low, self.high)
+
+
+def check_exponent(noise_exponent: float) -> None:
+    """ValueError: powers that leave the range of numbers."""
+    if not abs(noise_exponent) <= 10:
+        raise ValueError(f"noise_exponent={noise_exponent} must be between -10 and 10")
