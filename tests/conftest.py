@@ -6,7 +6,7 @@ import pytest
 from rich.progress import Progress
 
 from envs.experts import EXPERTS
-from lewm.config import CollectionConfig, EnvConfig, build
+from lewm.config import CollectionConfig, EnvConfig, EvaluationConfig, build
 from lewm.data.collection import collect
 from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Episodes
@@ -33,6 +33,22 @@ def two_room_config(num_episodes, max_steps, seed):
     expert = {"name": "two_room", "noise_std": 2.0, "repeat_probability": 0.05}
     collection = CollectionConfig(expert, num_episodes, max_steps, seed)
     return EnvConfig("two_room", "envs:lewm/TwoRoom-v0", frame_size=48, frameskip=5, kwargs={}, collection=collection)
+
+
+def short_evaluation(num_pairs):
+    """Of episodes of 40 steps, in this process."""
+    return EvaluationConfig(
+        num_pairs=num_pairs,
+        offset=10,
+        budget=12,
+        strict=False,
+        start="recorded",
+        manifest=None,
+        manifest_seed=0,
+        batch_size=3,
+        num_workers=1,
+        num_videos=1,
+    )
 
 
 def collect_two_room(path, num_episodes, max_steps, seed):

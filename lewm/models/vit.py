@@ -1,5 +1,6 @@
 """The encoder: timm's vision transformer on uint8 frames."""
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Literal
 
@@ -7,6 +8,7 @@ import torch
 from timm.layers import PatchEmbed, build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lewm.models.conv_stem import ConvStem
 
@@ -90,5 +92,8 @@ class ViTEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, C, h, w) uint8 -> (N, width)."""
-        features: Tensor = self.vit((pixels.to(self.mean.dtype) - self.mean) / self.std)
+        # Of a CPU's fused attention in bfloat16 the backward pass takes ten times as long as of the plain one.
+        slow = pixels.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        with sdpa_kernel(SDPBackend.MATH) if slow else nullcontext():
+            features: Tensor = self.vit((pixels.to(self.mean.dtype) - self.mean) / self.std)
         return features

@@ -7,27 +7,15 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from lewm.config import EvaluationConfig
 from lewm.evaluation.baselines import Privileged
 from lewm.evaluation.evaluate import evaluate
 from lewm.evaluation.manifests import choose_manifest
-from tests.conftest import two_room_config
+from tests.conftest import short_evaluation, two_room_config
 from tests.folders import contents
 
 ENV = two_room_config(num_episodes=12, max_steps=40, seed=0)
 HELD_OUT = np.array([1, 4, 7])
-CONFIG = EvaluationConfig(
-    num_pairs=7,
-    offset=10,
-    budget=12,
-    strict=False,
-    start="recorded",
-    manifest=None,
-    manifest_seed=0,
-    batch_size=3,
-    num_workers=1,
-    num_videos=1,
-)
+CONFIG = short_evaluation(num_pairs=7)
 IDENTITY = {"run": "walk", "step": 3, "weights_hash": "abc", "command": ["test"]}
 
 

@@ -6,30 +6,18 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from lewm.config import EvaluationConfig
 from lewm.data.clips import split_episodes
 from lewm.errors import InputError
 from lewm.evaluation import manifests
 from lewm.evaluation.arena import Arena
 from lewm.evaluation.manifests import MANIFESTS, choose_manifest, committed, draw
 from lewm.evaluation.protocol import Manifest, read_pairs
-from tests.conftest import two_room_config
+from tests.conftest import short_evaluation, two_room_config
 from tests.registries import ENVS
 
 ENV = two_room_config(num_episodes=12, max_steps=40, seed=0)
 HELD_OUT = np.arange(0, 12, 2)
-CONFIG = EvaluationConfig(
-    num_pairs=5,
-    offset=10,
-    budget=12,
-    strict=False,
-    start="recorded",
-    manifest=None,
-    manifest_seed=0,
-    batch_size=3,
-    num_workers=1,
-    num_videos=1,
-)
+CONFIG = short_evaluation(num_pairs=5)
 
 
 @pytest.fixture

@@ -122,3 +122,18 @@ def test_fitted_statistics_are_part_of_a_checkpoint():
 def test_what_it_cannot_do_is_refused_with_the_value(changes):
     with pytest.raises(ValueError, match=str(next(iter(changes.values())))):
         encoder(**changes)
+
+
+@pytest.mark.parametrize("stem", ["linear", "conv"])
+def test_bfloat16_gives_nearly_the_same_features_and_gradients(stem):
+    vit, found = encoder(stem=stem), []
+    for enabled in (False, True):
+        vit.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            features = vit(frames(4))
+        features.float().square().sum().backward()
+        gradient = torch.cat([p.grad.flatten() for p in vit.parameters() if p.grad is not None])
+        found.append((features.detach().float(), gradient))
+    for exact, rounded in zip(*found, strict=True):
+        assert not torch.equal(exact, rounded)
+        assert (exact - rounded).norm() < 0.02 * exact.norm()
