@@ -79,6 +79,7 @@ class TrainingConfig:
     learning_rate: float
     weight_decay: float
     warmup_fraction: float
+    final_weight_fraction: float
     max_grad_norm: float
     precision: str
     log_every: int

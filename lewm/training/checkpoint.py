@@ -19,7 +19,7 @@ from lewm.models import JEPA
 from lewm.training.build import build_model
 
 FORMAT = "lewm-checkpoint"
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True)

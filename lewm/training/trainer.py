@@ -55,6 +55,7 @@ class Trainer:
         self.config, self.recipe, self.accelerator = config, recipe, accelerator
         self.clips, self.validate, self.progress = clips, validate, progress
         self.model, self.regularizer = objective.model, objective.regularizer
+        self._plain_objective, self._regularizer_weight = objective, objective.regularizer_weight
         optimizer = torch.optim.AdamW(
             [parameter for parameter in objective.parameters() if parameter.requires_grad],
             lr=config.training.learning_rate,
@@ -129,6 +130,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, config.training.num_steps, config.training.warmup_fraction)
             group["lr"] *= config.training.learning_rate
+        change = config.training.final_weight_fraction - 1
+        self._plain_objective.regularizer_weight = self._regularizer_weight * (
+            1 + change * step / config.training.num_steps
+        )
         clip = Clip(*(tensor.to(accelerator.device, non_blocking=True) for tensor in clip))
         loss, z = self.objective(clip, generator)
         accelerator.backward(loss.total)
@@ -153,6 +158,7 @@ class Trainer:
             "loss/total": total,
             "loss/prediction": prediction,
             "loss/regularizer": regularizer,
+            "regularizer/weight": self._plain_objective.regularizer_weight,
             "regularizer/statistic": self.regularizer.statistic(regularizer, self.config.training.batch_size),
             "train/prediction_over_copy_last": prediction / copy_last_loss(z),
             **{f"train/{name}": value for name, value in spread(z.flatten(0, 1)).items()},

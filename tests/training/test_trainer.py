@@ -258,6 +258,19 @@ def test_logged_losses_add_up(reference):
             assert line["regularizer/statistic"] == pytest.approx(statistic)
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.25, 2.0])
+def test_the_regularizers_weight_changes_linearly_to_its_final_fraction(tmp_path, two_room_data, fraction):
+    trainer = trainer_in(tmp_path, two_room_data, f"training.final_weight_fraction={fraction}")
+    assert trainer.fit(None, 0)
+    weight = trainer.config.regularizer["weight"]
+    lines = [line for line in metrics_of(trainer) if "loss/total" in line]
+    assert len(lines) == NUM_STEPS
+    for line in lines:
+        expected = weight * (1 + (fraction - 1) * line["step"] / NUM_STEPS)
+        assert line["regularizer/weight"] == pytest.approx(expected)
+        assert line["loss/total"] == pytest.approx(line["loss/prediction"] + expected * line["loss/regularizer"], 1e-5)
+
+
 def test_the_logged_learning_rate_follows_the_schedule(reference):
     training = reference[0].config.training
     logged = [line["train/learning_rate"] for line in metrics_of(reference[0]) if "loss/total" in line]
