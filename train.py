@@ -36,11 +36,12 @@ from lewm.evaluation.probing import Validation
 from lewm.evaluation.report import save_results
 from lewm.evaluation.results import describe_model, describe_policy
 from lewm.models import JEPA
+from lewm.planning import PLANNERS
 from lewm.tracking import describe_process, progress_bar, run_lock
 from lewm.training.build import build_mpc, build_objective
 from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe
 from lewm.training.head_config import HeadConfig, read_heads
-from lewm.training.head_files import save_head
+from lewm.training.head_files import hash_of, save_head
 from lewm.training.heads import build_head, fit_head
 from lewm.training.trainer import Trainer
 
@@ -50,10 +51,13 @@ def main(config: TrainConfig) -> None:
     accelerator = start_accelerator(config)
     console = Console(quiet=not accelerator.is_main_process)
     env = config.env if isinstance(config.env, EnvConfig) else None
+    # What is wrong with any of these is said before there is a run folder, and before data are collected.
     expert = build(EXPERTS, env.collection.expert, "expert") if env else None
     if env:
-        make_env(env).close()  # what is wrong with it is said before there is a run folder
+        make_env(env).close()
     head_configs = read_heads(config.heads)
+    check_context(config)
+    build(PLANNERS, config.planner, "planner", low=torch.zeros(1), high=torch.ones(1))
     with ExitStack() as stack:
         checkpoint = find_checkpoint(config)
         accelerator.wait_for_everyone()
@@ -73,7 +77,6 @@ def main(config: TrainConfig) -> None:
         )
         validation = Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=512, seed=0)
 
-        check_context(config)
         torch.manual_seed(config.seed)
         model = recipe.build_model()
         model.fit_normalization(validation.fit.pixels)
@@ -99,7 +102,7 @@ def main(config: TrainConfig) -> None:
 
         model.eval()
         fit_heads(heads, head_configs, recipe, model, data, progress)
-        results = {"identity": identify(recipe, device), "diagnostics": validation(model)}
+        results = {"identity": identify(recipe, list(heads), device), "diagnostics": validation(model)}
         if env and manifest:
             results = evaluate(
                 policy, data, manifest, env, config.evaluation, config.run_dir, **results, progress=progress
@@ -143,12 +146,13 @@ def fit_heads(
         heads[config.head["name"]].load_state_dict(fitted.head.state_dict())
 
 
-def identify(recipe: Recipe, device: str) -> dict[str, Any]:
-    """Which weights were evaluated, and how they acted."""
+def identify(recipe: Recipe, heads: list[str], device: str) -> dict[str, Any]:
+    """Which weights were evaluated, those of heads too, and how they acted."""
     config, step = recipe.config, recipe.config.training.num_steps
     weights = config.run_dir / "checkpoints" / f"step_{step:07d}" / "model.safetensors"
     identity = describe_model(config, step, weights, recipe.dataset_hash, device)
-    return identity | {"policy": describe_policy("mpc", config.planner, config.planning, config.seed)}
+    hashes = {name: hash_of(config.run_dir / "heads" / name / "head.safetensors") for name in sorted(heads)}
+    return identity | {"policy": describe_policy("mpc", config.planner, config.planning, config.seed, hashes)}
 
 
 def start_accelerator(config: TrainConfig) -> Accelerator:

@@ -148,6 +148,7 @@ class CollectConfig:
 class PlanConfig:
     run: str
     name: str
+    env: EnvConfig | RecordingConfig | None
     data_path: str | None
     policy: str
     expert: Component | None
@@ -246,7 +247,7 @@ def build(registry: dict[str, Any], component: Component, kind: str, **arguments
                 f"{kind} {name} has no argument {key!r}{suggestion(key, set(parameters) - set(arguments))}"
             )
         wanted = types.get(key)
-        if wanted in (int, float) and not (_is_a(value, wanted) or (wanted is float and _is_a(value, int))):
+        if wanted in (int, float, bool, str) and not (_is_a(value, wanted) or (wanted is float and _is_a(value, int))):
             raise InputError(f"{kind} {name}: {key}={value!r} must be {wanted.__name__}")
     try:
         return registry[name](**own, **arguments)

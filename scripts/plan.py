@@ -13,7 +13,7 @@ from rich.console import Console
 
 from envs.experts import EXPERTS
 from lewm.command_line import program
-from lewm.config import Component, EnvConfig, PlanConfig, build, suggestion
+from lewm.config import Component, EnvConfig, PlanConfig, RecordingConfig, build, suggestion
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
 from lewm.distributed import use_all_cores
@@ -45,10 +45,11 @@ def main(config: PlanConfig) -> None:
     if config.policy not in POLICIES:
         raise InputError(f"unknown policy={config.policy!r}{suggestion(config.policy, POLICIES)}")
     recipe, step = load_recipe(checkpoint)
-    env = recipe.config.env
-    if not isinstance(env, EnvConfig):
-        raise InputError(f"run={config.run} was trained on recordings: there is no environment to plan in")
-    data = open_data(config.data_path or recipe.config.data.path, recipe)
+    env = choose_env(config, recipe)
+    trained_in_it = env.name == recipe.config.env.name
+    data = open_data(
+        config.data_path or (recipe.config.data.path if trained_in_it else f"data/{env.name}"), env, recipe
+    )
     split = recipe.config.data
     _, held_out = split_episodes(len(data), split.val_fraction, split.split_seed)
     device = choose_device(config.device)
@@ -58,7 +59,7 @@ def main(config: PlanConfig) -> None:
     model.to(device).eval()
 
     manifest = choose_manifest(data, held_out, env, config.evaluation, console.print)
-    policy, described = make_policy(config, recipe, model, data, manifest, device)
+    policy, described = make_policy(config, recipe, env, model, data, manifest, device)
     out_dir = run_dir / config.name
     identity = describe_model(recipe.config, step, checkpoint / "model.safetensors", recipe.dataset_hash, device)
     diagnostics = draw_validation(data, recipe)(model) if config.policy == "mpc" else {}
@@ -77,30 +78,44 @@ def main(config: PlanConfig) -> None:
     print_results(results, out_dir, console)
 
 
+def choose_env(config: PlanConfig, recipe: Recipe) -> EnvConfig:
+    """The environment to plan in: that of env=, else the one that the model was trained in."""
+    trained_in, env = recipe.config.env, config.env or recipe.config.env
+    if not isinstance(env, EnvConfig):
+        raise InputError(f"run={config.run} was trained on recordings: give the environment to plan in as env=")
+    for key in ("frame_size", "frameskip"):
+        wanted, given = getattr(trained_in, key), getattr(env, key)
+        if given != wanted:
+            raise InputError(f"env.{key}={given}, and the model was trained with {wanted}: give env.{key}={wanted}")
+    return env
+
+
 def make_policy(
-    config: PlanConfig, recipe: Recipe, model: JEPA, data: Episodes, manifest: Manifest, device: str
+    config: PlanConfig, recipe: Recipe, env: EnvConfig, model: JEPA, data: Episodes, manifest: Manifest, device: str
 ) -> tuple[Policy | Privileged, dict[str, Any]]:
     """What acts, and a description of it."""
-    name, env = config.policy, recipe.config.env
+    name = config.policy
     raw_bounds = np.array(recipe.action_low), np.array(recipe.action_high)
     if name in FLOORS:
         floor = make_floor(name, read_pairs(manifest, data), config.evaluation.budget, *raw_bounds, config.seed)
         return floor, {"name": name, "seed": config.seed}
     if name == "expert":
-        assert isinstance(env, EnvConfig)
         expert = config.expert or without_noise(env.collection.expert)
         policy = Privileged(build(EXPERTS, expert, "expert"), config.seed)
         return policy, {"name": name, "expert": expert, "seed": config.seed}
     heads, action_dim = load_heads(Path(config.run), device), len(recipe.action_low)
     if name == "behaviour_cloning":
         clone = heads[name]
-        return CloningPolicy(clone, recipe.normalizer, env.frameskip, *raw_bounds, device), {"name": name}
-    planning = replace(config.planning, proposal="alone") if name == "amortized" else config.planning
+        described = {"name": name, "heads": heads.used()}
+        return CloningPolicy(clone, recipe.normalizer, env.frameskip, *raw_bounds, device), described
+    planning = config.planning
+    if name == "amortized":
+        planning = replace(planning, proposal="alone", horizon=planning.num_executed)  # nothing else is executed
     low, high = recipe.normalizer.block_bounds(recipe.action_low, recipe.action_high, env.frameskip)
     bounds = (bound.unflatten(0, (env.frameskip, -1)).to(device) for bound in (low, high))
     mpc = build_mpc(model, config.planner, planning, *bounds, config.seed, heads)
     acting = MPCPolicy(mpc, recipe.normalizer, env.frameskip, action_dim, planning.num_executed, device)
-    return acting, describe_policy(name, config.planner, planning, config.seed)
+    return acting, describe_policy(name, config.planner, planning, config.seed, heads.used())
 
 
 def without_noise(expert: Component) -> Component:
@@ -127,14 +142,14 @@ def choose_device(device: str) -> str:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def open_data(path: str, recipe: Recipe) -> Episodes:
-    """The dataset, if its frames, actions and environment are the model's."""
+def open_data(path: str, env: EnvConfig | RecordingConfig, recipe: Recipe) -> Episodes:
+    """The dataset, if it is of the environment, and its frames and actions are the model's."""
     data = Episodes(path)
-    data.check_fits(recipe.config.env)
+    data.check_fits(env)
     if data.actions.shape[1] != len(recipe.action_low):
         raise InputError(
-            f"the actions in {path} have {data.actions.shape[1]} dimensions, and the model was trained on"
-            f" {len(recipe.action_low)}: give the dataset of its environment as data_path"
+            f"the actions of {env.name} in {path} have {data.actions.shape[1]} dimensions, and the model was trained on"
+            f" {len(recipe.action_low)}: give the environment that it was trained in, and a dataset of that"
         )
     return data
 

@@ -1,12 +1,14 @@
 """Success against the number of model evaluations of every planner: `python scripts/planner_study.py runs/my_run`.
 
 Each cell is an evaluation on the same held-out pairs by scripts/plan.py, in <run>/planners/<planner>_<N>x<I>; what is
-there already is not done again. Leaves planners.csv and planners.png in <run>/planners/.
+there already of the same weights is not done again. Leaves planners.csv and planners.png beside the cells. A study with
+overrides has a folder of its own, planners_<overrides>/.
 """
 
 import argparse
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,8 @@ from lewm.config import CONFIGS, Component, build
 from lewm.errors import InputError, one_line_errors
 from lewm.evaluation.protocol import wilson
 from lewm.planning import PLANNERS
+from lewm.training.checkpoint import latest_checkpoint
+from lewm.training.head_files import hash_of
 
 matplotlib.use("Agg")
 
@@ -77,11 +81,23 @@ def count_evaluations(component: Component) -> int:
     return cost.num_sequences
 
 
-def evaluate_cell(run: Path, planner: str, budget: dict[str, int], overrides: list[str]) -> dict[str, Any]:
+def folder_of(overrides: list[str]) -> str:
+    """The study's folder in the run folder."""
+    return re.sub(r"[^\w.=-]+", "_", "_".join(["planners", *sorted(overrides)]))
+
+
+def is_of(results: Path, weights_hash: str) -> bool:
+    """Whether results are there, of these weights."""
+    return results.exists() and json.loads(results.read_text())["identity"]["weights_hash"] == weights_hash
+
+
+def evaluate_cell(
+    run: Path, weights_hash: str, planner: str, budget: dict[str, int], overrides: list[str]
+) -> dict[str, Any]:
     """One row of the table; the evaluation runs unless its results are there."""
-    name = f"planners/{planner}_{budget['num_samples']}x{budget['num_iterations']}"
+    name = f"{folder_of(overrides)}/{planner}_{budget['num_samples']}x{budget['num_iterations']}"
     results = run / name / "results.json"
-    if not results.exists():
+    if not is_of(results, weights_hash):
         words = [f"planner.{key}={value}" for key, value in budget.items()]
         command = [sys.executable, ROOT / "scripts" / "plan.py", f"run={run}", f"name={name}", f"planner={planner}"]
         subprocess.run([*command, *words, "evaluation.num_videos=0", *overrides], check=True)
@@ -145,18 +161,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("overrides", nargs="*", help="of scripts/plan.py, such as evaluation.offset=50")
     args = parser.parse_intermixed_args(arguments)
     with one_line_errors():
-        if not args.run.is_dir():
-            raise InputError(f"{args.run} is no run folder: give that of a trained run")
+        checkpoint = latest_checkpoint(args.run)
+        if checkpoint is None:
+            raise InputError(f"{args.run} holds no checkpoint: give the folder of a trained run")
+        weights_hash = hash_of(checkpoint / "model.safetensors")
+        cells = [
+            (planner, budget)
+            for planner in args.planners
+            for budget in BUDGETS[planner]
+            if budget["num_samples"] * budget["num_iterations"] <= args.most
+        ]
+        if not cells:
+            raise InputError(f"--most {args.most} leaves no budget: give at least 20, which gradient and grasp have")
         try:
-            rows = [
-                evaluate_cell(args.run, planner, budget, args.overrides)
-                for planner in args.planners
-                for budget in BUDGETS[planner]
-                if budget["num_samples"] * budget["num_iterations"] <= args.most
-            ]
+            rows = [evaluate_cell(args.run, weights_hash, *cell, args.overrides) for cell in cells]
         except subprocess.CalledProcessError as error:
             raise InputError("scripts/plan.py has refused, see above: what is done is kept") from error
-        folder = args.run / "planners"
+        folder = args.run / folder_of(args.overrides)
         with (folder / "planners.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0], lineterminator="\n")
             writer.writeheader()

@@ -24,7 +24,7 @@ def main(config: TrainHeadConfig) -> None:
         raise InputError(f"run={config.run} holds no checkpoint: give the folder of a trained run")
     recipe, _ = load_recipe(checkpoint)
     build_head(config.head, recipe, config.fitting.max_steps)  # mistakes before any work
-    data = open_data(config.data_path or recipe.config.data.path, recipe)
+    data = open_data(config.data_path or recipe.config.data.path, recipe.config.env, recipe)
     if data.content_hash != recipe.dataset_hash:
         raise InputError(
             f"{data.path} is not the dataset that run={config.run} was trained on: give that one as data_path"

@@ -90,7 +90,7 @@ def test_every_option_of_every_group_composes_and_builds(option):
         model = build_model(config.model, size, action_dim=2 * config.env.frameskip)
     build_regularizer(config.regularizer)
     bound = torch.ones(2 * config.env.frameskip)
-    heads = dict.fromkeys(config.heads, torch.nn.Identity())
+    heads = {"inverse_dynamics": torch.nn.Identity()}
     mpc = build_mpc(model, config.planner, config.planning, -bound, bound, seed=0, heads=heads)
     assert mpc.horizon == config.planning.horizon
 
@@ -149,7 +149,7 @@ def test_a_misspelt_argument_is_refused_with_a_suggestion(program, argument, nam
     ("program", "argument", "word"),
     [
         ("plan", "model=paper", "model"),
-        ("plan", "env=two_room", "env"),
+        ("plan", "regularizer=none", "regularizer"),
         ("collect", "planner=cem", "planner"),
         ("train", "two_room", "two_room"),
         ("train", "seed=[1", "[1"),

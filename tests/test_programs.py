@@ -353,11 +353,11 @@ def test_planning_that_cannot_be_done_is_refused_before_training(tmp_path, two_r
         ("heads=[inverse]", "did you mean"),
         ("heads=[{name: inverse_dynamics, num_step: 1}]", "did you mean 'num_steps'"),
         ("env.kwargs.door=3", "door"),
+        ("planner.num_elites=7", "num_elites=7"),
+        ("training.num_frames=9", "training.num_frames=9"),
     ],
 )
-def test_a_mistake_in_expert_head_or_environment_is_found_before_there_is_a_run_folder(
-    tmp_path, two_room_data, mistake, word
-):
+def test_a_mistake_that_needs_no_data_is_found_before_there_is_a_run_folder(tmp_path, two_room_data, mistake, word):
     assert_one_line_error(run_program(train.main, *arguments_in(tmp_path, two_room_data, mistake)), word)
     assert list(tmp_path.iterdir()) == []
 

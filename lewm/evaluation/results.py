@@ -45,9 +45,11 @@ def describe_model(config: TrainConfig, step: int, weights: Path, dataset_hash: 
     }
 
 
-def describe_policy(name: str, planner: Component, planning: PlanningConfig, seed: int) -> dict[str, Any]:
-    """How a policy acts, as the configuration has it."""
-    return {"name": name, "planner": planner, "planning": asdict(planning), "seed": seed}
+def describe_policy(
+    name: str, planner: Component, planning: PlanningConfig, seed: int, heads: dict[str, str]
+) -> dict[str, Any]:
+    """How a policy acts, as the configuration has it; heads: those that it acts by, and hashes of their weights."""
+    return {"name": name, "planner": planner, "planning": asdict(planning), "seed": seed, "heads": heads}
 
 
 def describe_protocol(manifest: Manifest, config: EvaluationConfig) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead) -> Path:
     described = {
         "format": FORMAT,
         "version": VERSION,
-        "weights": _weights_hash(_checkpoint(run_dir)),
+        "weights": hash_of(_checkpoint(run_dir) / "model.safetensors"),
         **asdict(config),
         "errors": fitted.errors,
     }
@@ -66,6 +66,10 @@ class Heads(Mapping[str, nn.Module]):
         if name not in self._read:
             self._read[name] = _read_head(self._run_dir, name).to(self._device).eval().requires_grad_(False)
         return self._read[name]
+
+    def used(self) -> dict[str, str]:
+        """The heads that were asked for so far, and SHA-256 of their weights."""
+        return {name: hash_of(self._run_dir / "heads" / name / "head.safetensors") for name in sorted(self._read)}
 
     def __contains__(self, name: object) -> bool:
         return name in self._names()
@@ -102,7 +106,7 @@ def _read_head(run_dir: Path, name: str) -> nn.Module:
             raise
         raise InputError(f"{path} is damaged ({error!r}): fit it again with {again}") from None
     checkpoint = _checkpoint(run_dir)
-    if weights != _weights_hash(checkpoint):
+    if weights != hash_of(checkpoint / "model.safetensors"):
         raise InputError(f"{path} was fitted to other weights than those of {checkpoint}: fit it again with {again}")
     head = build_head(component, load_recipe(checkpoint)[0], max_steps)
     try:
@@ -120,7 +124,7 @@ def _checkpoint(run_dir: Path) -> Path:
     return checkpoint
 
 
-def _weights_hash(checkpoint: Path) -> str:
-    """SHA-256 of the file that holds the model's tensors."""
-    with (checkpoint / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def hash_of(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

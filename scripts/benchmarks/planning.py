@@ -7,7 +7,6 @@ rollout agree, the time of each part, what the hardware allows, and what smaller
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,5 +132,4 @@ def show(results: dict[str, Any], args: argparse.Namespace, console: Console) ->
 
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parents[2])  # else `envs` would be the benchmark of that name
     main()

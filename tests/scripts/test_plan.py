@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import train
-from lewm.config import PlanConfig
+from lewm.config import CONFIGS, PlanConfig
 from lewm.evaluation.protocol import Manifest
-from scripts import compare, plan, train_head
+from scripts import collect, compare, plan, train_head
 from tests.programs import TINY, TINY_EVALUATION, assert_one_line_error, compose, run_program
 
 
@@ -23,6 +23,10 @@ def tiny(tmp_path_factory, two_room_data):
 
 def run_plan(run_dir, *overrides):
     return run_program(plan.main, f"run={run_dir}", "device=cpu", "num_threads=1", *TINY_EVALUATION, *overrides)
+
+
+def data_path_of(run_dir):
+    return results_of(run_dir)["identity"]["config"]["data"]["path"]
 
 
 def results_of(folder):
@@ -113,6 +117,54 @@ def test_the_papers_protocol_has_a_name():
         30,
         30,
     )
+
+
+@pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml")))
+def test_the_papers_protocol_is_the_same_after_every_experiment(experiment):
+    trained = compose(f"experiment={experiment}", "protocol=lewm")
+    alone = compose("run=x", "protocol=lewm", program="plan", schema=PlanConfig)
+    for part in ("planner", "planning", "evaluation"):
+        assert getattr(trained, part) == getattr(alone, part)
+
+
+def test_the_environment_of_the_training_can_be_named(tiny):
+    given = ("env=two_room", "env.frame_size=48", "name=named")
+    assert run_plan(tiny, *given, f"data_path={data_path_of(tiny)}") is None
+    assert results_of(tiny / "named")["pairs"] == results_of(tiny)["pairs"]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("env=two_room", ["env.frame_size=64", "give env.frame_size=48"]),
+        ("env=pendulum", ["env.frame_size=64", "48"]),
+        ("env=push_tee", ["did you mean 'push_t'"]),
+    ],
+)
+def test_an_environment_that_does_not_fit_the_model_is_refused(tiny, override, words):
+    assert_one_line_error(run_plan(tiny, override), *words)
+
+
+def test_an_environment_with_actions_of_another_size_is_refused(tiny, tmp_path):
+    env, path = ("env=pendulum", "env.frame_size=48", "env.frameskip=5"), tmp_path / "pendulum"
+    small = ("num_episodes=4", "env.collection.max_steps=30", "num_workers=1", f"data_path={path}")
+    assert run_program(collect.main, *env, *small) is None
+    code = run_plan(tiny, *env, f"data_path={path}")
+    assert_one_line_error(code, "have 1 dimensions", "trained on 2", "dataset")
+
+
+def test_heads_that_act_are_part_of_what_was_evaluated(tiny, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny, run)
+    short = ("fitting.num_steps=2", "fitting.batch_size=4", "head.hidden_dim=8", "device=cpu", "num_threads=1")
+    hashes = []
+    for seed in (0, 1):
+        assert run_program(train_head.main, f"run={run}", "head=inverse_dynamics", f"seed={seed}", *short) is None
+        assert run_plan(run, "policy=amortized") is None
+        hashes.append(results_of(run / "plan")["identity"]["policy"]["heads"]["inverse_dynamics"])
+    assert hashes[0] != hashes[1]
+    assert run_plan(run) is None
+    assert results_of(run / "plan")["identity"]["policy"]["heads"] == {}
 
 
 def test_the_papers_protocol_can_be_had_with_another_planner():

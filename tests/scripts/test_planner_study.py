@@ -1,5 +1,7 @@
 import csv
+import hashlib
 import json
+import subprocess
 
 import pytest
 
@@ -17,27 +19,69 @@ def test_every_sequence_that_a_plan_imagines_is_counted(component, count):
     assert planner_study.count_evaluations(component) == count
 
 
-def finished(folder, successes):
-    folder.mkdir(parents=True)
+@pytest.fixture
+def run(tmp_path):
+    """A run folder with weights, of one byte."""
+    checkpoint = tmp_path / "run" / "checkpoints" / "step_0000001"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "model.safetensors").write_bytes(b"w")
+    (checkpoint / "checkpoint.json").write_text("{}")
+    return tmp_path / "run"
+
+
+def finished(folder, successes, weights=b"w"):
+    folder.mkdir(parents=True, exist_ok=True)
     rate = {"successes": successes, "trials": 10, "rate": successes / 10, "low": 0.0, "high": 1.0}
     model = {"strict_success": rate, "strict_success_at_end": rate}
     planning = {"milliseconds_per_plan_median": 1.5}
-    results = {"model": model, "planning": planning, "floors": {"random": model}}
+    identity = {"weights_hash": hashlib.sha256(weights).hexdigest()}
+    results = {"identity": identity, "model": model, "planning": planning, "floors": {"random": model}}
     (folder / "results.json").write_text(json.dumps(results))
 
 
-def test_what_is_evaluated_already_is_not_evaluated_again(tmp_path, capsys):
+def finish_all(study, **settings):
     for successes, budget in enumerate(planner_study.BUDGETS["cem"]):
-        finished(tmp_path / "planners" / f"cem_{budget['num_samples']}x{budget['num_iterations']}", successes)
-    planner_study.main([str(tmp_path), "--planners", "cem"])
-    rows = list(csv.DictReader((tmp_path / "planners" / "planners.csv").read_text().splitlines()))
+        finished(study / f"cem_{budget['num_samples']}x{budget['num_iterations']}", successes, **settings)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What scripts/plan.py was asked for, which refuses here."""
+    words = []
+
+    def refuse(command, check):
+        words.append(command)
+        raise subprocess.CalledProcessError(2, command)
+
+    monkeypatch.setattr(planner_study.subprocess, "run", refuse)
+    return words
+
+
+def test_what_is_evaluated_already_is_not_evaluated_again(run, capsys, asked):
+    finish_all(run / "planners")
+    planner_study.main([str(run), "--planners", "cem"])
+    rows = list(csv.DictReader((run / "planners" / "planners.csv").read_text().splitlines()))
     assert [int(row["successes"]) for row in rows] == [0, 1, 2, 3]
     assert [int(row["evaluations"]) for row in rows] == [65, 257, 769, 9001]
-    assert (tmp_path / "planners" / "planners.png").stat().st_size > 1000
-    assert "9,001" in capsys.readouterr().out
+    assert (run / "planners" / "planners.png").stat().st_size > 1000
+    assert "9,001" in capsys.readouterr().out and asked == []
+
+
+@pytest.mark.parametrize(("weights", "overrides"), [(b"other", []), (b"w", ["evaluation.offset=50"])])
+def test_what_was_evaluated_with_other_weights_or_settings_does_not_count(run, asked, weights, overrides):
+    finish_all(run / "planners", weights=weights)
+    with pytest.raises(SystemExit, match=r"scripts/plan\.py has refused"):
+        planner_study.main([str(run), *overrides, "--planners", "cem"])
+    assert len(asked) == 1
+    assert asked[0][len(asked[0]) - len(overrides) :] == overrides
+
+
+def test_budgets_that_are_all_too_large_are_refused(run):
+    with pytest.raises(SystemExit, match="--most 10 leaves no budget"):
+        planner_study.main([str(run), "--most", "10"])
 
 
 def test_a_run_that_is_not_there_is_refused_in_one_line(tmp_path):
     with pytest.raises(SystemExit) as error:
         planner_study.main([str(tmp_path / "absent")])
-    assert "is no run folder" in str(error.value)
+    assert "holds no checkpoint" in str(error.value)
