@@ -1,5 +1,6 @@
 """Planning without an environment, for people with a robot: arrays in, raw actions out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,25 +112,33 @@ class Controller:
           past_actions: ((T-1) x K, a) raw actions executed between them.
           goal_frame: (h, w, C) uint8.
           initial_actions: raw actions around which the search begins, such as the rest of the last plan: at most
-            (H x K, a), whole blocks of K; the mean action of the training data stands for those that are missing.
+            (H x K, a), whole blocks of K; the mean action of the training data stands for those that are missing. None
+            where planning.proposal is initial or alone: the proposal is where these begin.
           episodes, number: which noise the planner draws: B identifiers, and how many plans went before.
 
         Returns:
           The plan.
 
         Raises:
-          InputError: frames or actions do not have the size that the model was trained on.
+          InputError: frames or actions do not have the size that the model was trained on, or do not fit each other.
         """
-        is_batch = np.ndim(frames) == 5
+        frames, past_actions, goal_frame = np.asarray(frames), np.asarray(past_actions), np.asarray(goal_frame)
+        is_batch = frames.ndim == 5
         if not is_batch:
             frames, past_actions, goal_frame = frames[None], past_actions[None], goal_frame[None]
-            initial_actions = None if initial_actions is None else initial_actions[None]
-        session = self.begin(frames[:, 0], goal_frame, episodes)
-        frameskip = self.recipe.config.env.frameskip
-        if past_actions.ndim == 3 and past_actions.shape[1] != (frames.shape[1] - 1) * frameskip:
+            initial_actions = None if initial_actions is None else np.asarray(initial_actions)[None]
+        if frames.ndim != 5 or not frames.shape[1]:
+            raise InputError(f"frames of shape {frames.shape[1:]}: give (T, h, w, C) for an episode, T at least 1")
+        frameskip, num_steps = self.recipe.config.env.frameskip, frames.shape[1] - 1
+        if past_actions.ndim != 3 or past_actions.shape[1] != num_steps * frameskip:
             raise InputError(
-                f"{past_actions.shape[1]} past actions between {frames.shape[1]} frames: give {frameskip} for each step"
+                f"past actions of shape {past_actions.shape[1:]} between {num_steps + 1} frames:"
+                f" give {frameskip} for each model step"
             )
+        num_unseen = max(num_steps + 1 - self.mpc.context, 0)
+        frames, past_actions = frames[:, num_unseen:], past_actions[:, num_unseen * frameskip :]
+        session = self.begin(frames[:, 0], goal_frame, episodes)
+        _for_each(len(frames), "sequences of past actions", self.blocks(past_actions))
         for t in range(1, frames.shape[1]):
             session.observe(frames[:, t], past_actions[:, (t - 1) * frameskip : t * frameskip])
         if initial_actions is not None:
@@ -139,27 +148,31 @@ class Controller:
         return planned if is_batch else RawPlan(planned.actions[0], planned.cost[0])
 
     def begin(self, frame: Frames, goal_frame: Frames, episodes: tuple[int, ...] | None = None) -> "Session":
-        """(B, h, w, C) first frames and goal frames of B episodes -> a Session."""
-        episodes = episodes or tuple(range(len(frame)))
-        width = self.recipe.action_dim
-        return Session(self, self.mpc.start(self.pixels(frame), self.pixels(goal_frame), episodes, width))
+        """(B, h, w, C) first frames and goal frames of B episodes, at least one, and their identifiers -> a Session."""
+        pixels = self.pixels(frame)
+        episodes = tuple(range(len(pixels))) if episodes is None else tuple(episodes)
+        if not len(pixels) == len(episodes) > 0:
+            raise InputError(f"{len(pixels)} first frames of {len(episodes)} episodes: give one for each, at least one")
+        goal_pixels = _for_each(len(pixels), "goal frames", self.pixels(goal_frame))
+        return Session(self, self.mpc.start(pixels, goal_pixels, episodes, self.recipe.action_dim))
 
     def pixels(self, frames: Frames) -> Tensor:
         """(B, h, w, C) uint8 -> (B, C, h, w), on the device. InputError: they are not what the model was trained on."""
-        size = self.recipe.config.env.frame_size
-        if np.shape(frames)[1:] != (size, size, 3) or frames.dtype != np.uint8:
-            got = f"{' x '.join(map(str, np.shape(frames)[1:]))} {np.asarray(frames).dtype}"
+        size, frames = self.recipe.config.env.frame_size, np.array(frames)
+        if frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8:
             raise InputError(
-                f"a frame is {got}, and the model was trained on {size} x {size} x 3 uint8: resize it as its data were"
+                f"a frame is {' x '.join(map(str, frames.shape[1:]))} {frames.dtype},"
+                f" and the model was trained on {size} x {size} x 3 uint8: resize it as its data were"
             )
-        return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).to(self.device)
+        return torch.from_numpy(frames).movedim(-1, -3).to(self.device)
 
     def blocks(self, actions: Actions) -> Tensor:
         """(B, n x K, a) raw -> (B, n, A) normalized blocks. InputError: of another size, or not finite."""
         frameskip, action_dim = self.recipe.config.env.frameskip, len(self.recipe.action_low)
-        if np.ndim(actions) != 3 or actions.shape[2] != action_dim or actions.shape[1] % frameskip:
+        actions = np.array(actions, np.float32)
+        if actions.ndim != 3 or actions.shape[2] != action_dim or actions.shape[1] % frameskip:
             raise InputError(
-                f"actions of shape {np.shape(actions)[1:]}: the model takes {action_dim} numbers for each env step,"
+                f"actions of shape {actions.shape[1:]}: the model takes {action_dim} numbers for each env step,"
                 f" and {frameskip} env steps for each of its own"
             )
         if not np.isfinite(actions).all():
@@ -184,29 +197,65 @@ class Session:
     def __init__(self, controller: Controller, state: MPCState) -> None:
         self.controller, self.state = controller, state
 
-    def plan(self) -> RawPlan:
-        """Plans from the last frames. The next search starts from what is left of this plan by then."""
-        plan, self.state = self.controller.mpc.plan(self.state)
+    def plan(self, rows: Sequence[int] | None = None) -> RawPlan:
+        """Plans from the last frames. The next search starts from what is left of this plan by then.
+
+        Where planning.proposal is initial or alone, every plan starts from a proposal instead.
+
+        Args:
+          rows: those that plan now, in the order of the plan; all by default.
+        """
+        plan, self.state = self.controller.mpc.plan(self.state, self._chosen(rows))
         return RawPlan(self.controller.raw(plan.actions), plan.cost.cpu().numpy())
 
-    def observe(self, frame: Frames, actions: Actions) -> None:
-        """Takes in the (B, h, w, C) frames that followed the executed (B, K, a) raw actions."""
-        block = self.controller.blocks(actions)
-        if block.shape[:2] != (len(frame), 1):
-            raise InputError(f"actions of shape {actions.shape}: give those of one model step for {len(frame)} frames")
-        self.state = self.controller.mpc.observe(self.state, self.controller.pixels(frame), block[:, 0])
+    def observe(self, frame: Frames, actions: Actions, rows: Sequence[int] | None = None) -> None:
+        """Takes in the (R, h, w, C) frames that followed the executed (R, K, a) raw actions of R rows, else of all."""
+        rows = self._chosen(rows)
+        block = _for_each(len(rows), "blocks of actions", self.controller.blocks(actions))
+        if block.shape[1] != 1:
+            raise InputError(f"{np.shape(actions)[1]} actions before each frame: give those of one model step")
+        pixels = _for_each(len(rows), "frames", self.controller.pixels(frame))
+        self.state = self.controller.mpc.observe(self.state, pixels, block[:, 0], rows)
 
     def set_goal(self, goal_frame: Frames) -> None:
         """Goes on to other goals, (B, h, w, C)."""
-        self.state = self.controller.mpc.set_goal(self.state, self.controller.pixels(goal_frame))
+        goal_pixels = _for_each(self._num_episodes, "goal frames", self.controller.pixels(goal_frame))
+        self.state = self.controller.mpc.set_goal(self.state, goal_pixels)
 
     def search_from(self, actions: Actions) -> None:
-        """Lets the next search begin around (B, n, a) raw actions, n at most H x K, else the mean action."""
-        blocks, mean = self.controller.blocks(actions), torch.zeros_like(self.state.mean)
+        """Lets the next search begin around (B, n, a) raw actions, n at most H x K, else the mean action.
+
+        Raises:
+          InputError: they do not fit, or planning.proposal is initial or alone: then no search begins around them.
+        """
+        use = self.controller.mpc.proposal_use
+        if use in ("initial", "alone"):
+            raise InputError(f"no search begins around initial actions with planning.proposal={use}: leave them out")
+        blocks = _for_each(self._num_episodes, "sequences of initial actions", self.controller.blocks(actions))
+        mean = torch.zeros_like(self.state.mean)
         if blocks.shape[1] > mean.shape[1]:
-            raise InputError(f"{actions.shape[1]} initial actions are more than the {mean.shape[1]} blocks of a plan")
+            given = np.shape(actions)[1]
+            raise InputError(f"{given} initial actions are more than the {mean.shape[1]} blocks of a plan")
         mean[:, : blocks.shape[1]] = blocks
         self.state = self.state._replace(mean=mean)
+
+    @property
+    def _num_episodes(self) -> int:
+        return len(self.state.episodes)
+
+    def _chosen(self, rows: Sequence[int] | None) -> list[int]:
+        """All rows for None. InputError: one of them is none of this session's, or comes twice."""
+        chosen = [int(row) for row in (range(self._num_episodes) if rows is None else rows)]
+        if len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(self._num_episodes)):
+            raise InputError(f"rows={chosen} must be different numbers from 0 to {self._num_episodes - 1}")
+        return chosen
+
+
+def _for_each(num_episodes: int, what: str, values: Tensor) -> Tensor:
+    """The values. InputError: they are not one for each episode."""
+    if len(values) != num_episodes:
+        raise InputError(f"{len(values)} {what} for {num_episodes} episodes: give one for each")
+    return values
 
 
 def _option(group: str, name: str) -> dict[str, Any]:

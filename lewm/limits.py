@@ -23,7 +23,7 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "training.weight_decay": (0, None),
     "training.warmup_fraction": (0, 1),
     "training.final_weight_fraction": (0, None),
-    "training.max_grad_norm": (0, None),
+    "training.max_grad_norm": (1e-6, None),  # 0 would leave no gradient
     "training.log_every": (1, None),
     "training.validate_every": (1, None),
     "training.checkpoint_every": (1, None),

@@ -31,7 +31,7 @@ from rich.progress import Progress, TaskID
 
 from envs.experts import EXPERTS
 from lewm.command_line import check_overrides, expand_components
-from lewm.config import CONFIGS, AblateConfig, TrainConfig, build, from_dict
+from lewm.config import CONFIGS, AblateConfig, EnvConfig, TrainConfig, build, from_dict
 from lewm.data.collection import collect
 from lewm.errors import InputError, one_line_errors
 from lewm.evaluation.ablation import Table
@@ -119,6 +119,8 @@ def collect_data(cells: Sequence[Cell], progress: Progress) -> None:
     """Collects each dataset that is absent, so that cells that run at once do not collect it twice."""
     for config in {cell.config.data.path: cell.config for cell in cells}.values():
         if not Path(config.data.path).exists():
+            if not isinstance(config.env, EnvConfig):
+                raise InputError(f"no dataset at {config.data.path}: give data.path=, the folder of your recordings")
             expert = build(EXPERTS, config.env.collection.expert, "expert")
             collect(config.data.path, config.env, expert, progress)
 

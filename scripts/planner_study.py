@@ -82,8 +82,8 @@ def count_evaluations(component: Component) -> int:
 
 
 def folder_of(overrides: list[str]) -> str:
-    """The study's folder in the run folder."""
-    return re.sub(r"[^\w.=-]+", "_", "_".join(["planners", *sorted(overrides)]))
+    """The study's folder in the run folder, a word that Hydra reads as it is."""
+    return re.sub(r"[^\w.-]+", "_", "_".join(["planners", *sorted(overrides)]))
 
 
 def is_of(results: Path, weights_hash: str) -> bool:

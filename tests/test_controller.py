@@ -92,6 +92,14 @@ def test_frames_beyond_the_context_are_not_looked_at(controller):
     np.testing.assert_allclose(whole.actions, last.actions, rtol=1e-4, atol=1e-4)
 
 
+def test_frames_beyond_the_context_are_not_even_encoded(controller):
+    numbers = []
+    hook = controller.mpc.model.encoder.register_forward_pre_hook(lambda _, inputs: numbers.append(len(inputs[0])))
+    controller.plan(*one_of(scene(num_frames=6), 0))
+    hook.remove()
+    assert sum(numbers) == controller.mpc.context + 1  # the goal
+
+
 def test_a_search_begins_around_the_actions_that_it_is_given(run):
     controller = Controller.load(run, planner={**compose(*TINY).planner, "num_samples": 1, "num_elites": 1})
     arrays = one_of(scene(), 0)
@@ -158,7 +166,11 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
         (lambda f, a, g: (f[:, :24], a, g), ("24 x 48 x 3", "48 x 48")),
         (lambda f, a, g: (f.astype(np.float32), a, g), ("float32", "uint8")),
         (lambda f, a, g: (f, a, g[:40]), ("40 x 48 x 3",)),
-        (lambda f, a, g: (f, a[:3], g), ("3 past actions", "2 frames")),
+        (lambda f, a, g: (f, a[:3], g), ("past actions of shape (3, 2)", "2 frames")),
+        (lambda f, a, g: (f, None, g), ("past actions of shape ()", "2 frames")),
+        (lambda f, a, g: (f[:0], a[:0], g), ("(0, 48, 48, 3)", "T at least 1")),
+        (lambda f, a, g: (f[0], a[:0], g), ("(48, 48, 3)", "(T, h, w, C)")),
+        (lambda f, a, g: (f, a, f), ("2 x 48 x 48 x 3",)),
         (lambda f, a, g: (f, a[:, :1], g), ("2 numbers for each env step",)),
         (lambda f, a, g: (f, a * np.nan, g), ("nan",)),
     ],
@@ -167,6 +179,73 @@ def test_arrays_that_do_not_fit_the_model_are_refused_in_one_line(controller, ch
     message = refusal(controller.plan, *change(*one_of(scene(), 0)))
     for word in words:
         assert word in message
+
+
+BATCHES = {
+    "goals of a plan": lambda c, s, f, a, g: c.plan(f, a, g[:1]),
+    "past actions of a plan": lambda c, s, f, a, g: c.plan(f, a[:1], g),
+    "initial actions of a plan": lambda c, s, f, a, g: c.plan(f, a, g, initial_actions=a[:1]),
+    "identifiers of a plan": lambda c, s, f, a, g: c.plan(f, a, g, episodes=(1, 2, 3)),
+    "a plan of nothing": lambda c, s, f, a, g: c.plan(f[:0], a[:0], g[:0]),
+    "goals of a session": lambda c, s, f, a, g: c.begin(f[:, 0], g[:1]),
+    "identifiers of a session": lambda c, s, f, a, g: c.begin(f[:, 0], g, episodes=()),
+    "a session of nothing": lambda c, s, f, a, g: c.begin(f[:0, 0], g[:0]),
+    "frames that follow": lambda c, s, f, a, g: s.observe(f[:1, 1], a),
+    "actions before them": lambda c, s, f, a, g: s.observe(f[:, 1], a[:1]),
+    "frames of one row": lambda c, s, f, a, g: s.observe(f[:, 1], a[:1], rows=[1]),
+    "new goals": lambda c, s, f, a, g: s.set_goal(g[:1]),
+    "where a search begins": lambda c, s, f, a, g: s.search_from(a[:1]),
+}
+
+
+@pytest.mark.parametrize("call", BATCHES.values(), ids=BATCHES)
+def test_arrays_that_are_not_one_for_each_episode_are_refused_in_one_line(controller, call):
+    frames, actions, goal = scene()
+    message = refusal(call, controller, controller.begin(frames[:, 0], goal), frames, actions, goal)
+    assert "one for each" in message
+
+
+@pytest.mark.parametrize("rows", [[2], [-1], [0, 0]])
+def test_rows_that_a_session_does_not_have_are_refused(controller, rows):
+    frames, _, goal = scene()
+    assert f"rows={rows}" in refusal(controller.begin(frames[:, 0], goal).plan, rows)
+
+
+def test_rows_of_a_session_go_on_as_they_would_alone(controller):
+    frames, actions, goal = scene()
+    session, alone = controller.begin(frames[:, 0], goal), controller.begin(frames[1:, 0], goal[1:], episodes=(1,))
+    session.observe(frames[1:, 1], actions[1:], rows=[1])
+    alone.observe(frames[1:, 1], actions[1:])
+    assert session.state.num_frames == (1, 2)
+    plan = session.plan(rows=[1])
+    assert session.state.num_plans == (0, 1)
+    np.testing.assert_allclose(plan.actions, alone.plan().actions, rtol=1e-4, atol=1e-4)
+
+
+def test_no_rows_at_all_change_nothing(controller):
+    frames, actions, goal = scene()
+    session = controller.begin(frames[:, 0], goal)
+    before = session.state
+    assert session.plan(rows=[]).actions.shape == (0, HORIZON * FRAMESKIP, ACTION_DIM)
+    session.observe(frames[:0, 1], actions[:0], rows=[])
+    assert torch.equal(session.state.memory, before.memory) and session.state.num_plans == before.num_plans
+
+
+def test_arrays_that_may_not_be_written_to_plan_without_a_warning(controller):
+    arrays = scene()
+    expected = controller.plan(*arrays).actions
+    for array in arrays:
+        array.flags.writeable = False
+    np.testing.assert_array_equal(controller.plan(*arrays).actions, expected)
+
+
+@pytest.mark.parametrize("use", ["initial", "alone"])
+def test_initial_actions_that_a_proposal_would_replace_are_refused(controller, use):
+    head = torch.nn.Identity()
+    proposing = replace(controller, mpc=replace(controller.mpc, proposal=head, proposal_use=use))
+    arrays = one_of(scene(), 0)
+    message = refusal(proposing.plan, *arrays, initial_actions=arrays[1])
+    assert f"planning.proposal={use}" in message
 
 
 def test_more_initial_actions_than_a_plan_has_are_refused(controller):

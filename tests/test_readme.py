@@ -60,7 +60,8 @@ def test_the_readme_has_the_two_commands_of_the_quick_start() -> None:
     assert "uv run pytest" in COMMANDS
 
 
-def test_every_file_that_the_readme_lists_or_links_exists() -> None:
+def listed_files() -> list[str]:
+    """The paths in the tree of files, from the root."""
     tree = next(block for language, block in BLOCKS if language == "text" and "train.py" in block)
     listed, folder = [], ""
     for line in tree.splitlines():
@@ -70,6 +71,11 @@ def test_every_file_that_the_readme_lists_or_links_exists() -> None:
         listed.append(name if not line.startswith(" ") else folder + name)
         if name.endswith("/") and not line.startswith(" "):
             folder = name
+    return listed
+
+
+def test_every_file_that_the_readme_lists_or_links_exists() -> None:
+    listed = listed_files()
     linked = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if not target.startswith("http")]
     assert len(listed) > 30
     missing = [name for name in listed + linked if not (ROOT / name).exists()]
@@ -77,10 +83,9 @@ def test_every_file_that_the_readme_lists_or_links_exists() -> None:
 
 
 def test_every_source_file_stands_in_the_readme_tree() -> None:
-    tree = next(block for language, block in BLOCKS if language == "text" and "train.py" in block)
     sources = [path for part in ("lewm", "envs", "scripts", "hydra_plugins") for path in ROOT.glob(f"{part}/**/*.py")]
-    absent = [path.name for path in sources if path.name != "__init__.py" and path.name not in tree]
-    assert absent == []
+    paths = {str(path.relative_to(ROOT)) for path in sources if path.name != "__init__.py"}
+    assert paths - set(listed_files()) == set()
 
 
 def test_code_quoted_in_the_readme_is_the_code() -> None:

@@ -76,12 +76,21 @@ class Table:
 
     @cached_property
     def metrics(self) -> list[str]:
-        """What is compared over seeds: success, every tag of the diagnostics but for p-values, times."""
+        """What is compared over seeds: success, every tag of the diagnostics but for p-values, times.
+
+        Without success and times of planning where no cell has planned: on recordings, say.
+        """
         tags = [name for name in self.rows[0] if "/" in name and not name.endswith("_p")]
         order = ("probe/", "val/", "geometry/", "gaussianity/")
         rank = {tag: next((i for i, prefix in enumerate(order) if tag.startswith(prefix)), len(order)) for tag in tags}
         tags.sort(key=lambda tag: (rank[tag], tag))
-        return ["strict_success", *tags, "seconds_per_step", "milliseconds_per_plan"]
+        planned = any("strict_success" in row for row in self.rows)
+        success, times = (["strict_success"], ["milliseconds_per_plan"]) if planned else ([], [])
+        return [*success, *tags, "seconds_per_step", *times]
+
+    def num_done(self, column: str) -> int:
+        """How many cells of a column are finished."""
+        return sum(row["column"] == column and row["status"] == "done" for row in self.rows)
 
     def values(self, column: str, metric: str) -> list[float]:
         """A metric of a column's finished cells, in order of the seeds; those without a finite one are left out."""
@@ -90,8 +99,7 @@ class Table:
 
     def pooled_success(self, column: str) -> Rate:
         """Strict success over all seeds of a column; the interval takes all attempts for independent."""
-        done = [row for row in self.rows if row["column"] == column and row["status"] == "done"]
-        return wilson(sum(row["strict_successes"] for row in done), sum(row["strict_trials"] for row in done))
+        return wilson(*(int(sum(self.values(column, name))) for name in ("strict_successes", "strict_trials")))
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
@@ -142,8 +150,8 @@ def paired_differences(cells: Sequence[Cell], reference: Sequence[Cell]) -> tupl
 
 
 def outcomes(cell: Cell) -> dict[tuple[Any, ...], int]:
-    """Whether each pair was reached, 0 or 1, by what makes it the same pair; without those solved at the start."""
-    if cell.results is None:
+    """Whether each pair was reached, 0 or 1, by what makes it the same pair; none of those solved at the start."""
+    if cell.results is None or "pairs" not in cell.results:
         return {}
     protocol = cell.results["protocol"]
     where = protocol["dataset_hash"], protocol["offset"], protocol["budget"], protocol["start"]
@@ -158,12 +166,13 @@ def describe_cell(cell: Cell) -> dict[str, Any]:
     """Everything that one cell is and gave: swept values, success, diagnostics by their tags, times."""
     row: dict[str, Any] = {"cell": cell.name, "column": cell.column, "status": cell.state, **cell.values}
     row |= {"seed": cell.seed, "regularizer.weight": cell.settings.get("regularizer.weight"), "steps": cell.steps}
-    if cell.results is not None:
+    if cell.results is not None and "model" in cell.results:  # which recordings have not
         strict, at_end = (cell.results["model"][name] for name in ("strict_success", "strict_success_at_end"))
         row |= {"strict_successes": strict["successes"], "strict_trials": strict["trials"]}
         row |= {"strict_success": strict["rate"], "strict_low": strict["low"], "strict_high": strict["high"]}
         row |= {"strict_success_at_end": at_end["rate"], "success": cell.results["model"]["success"]["rate"]}
         row |= {"milliseconds_per_plan": cell.results["planning"]["milliseconds_per_plan_median"]}
+    if cell.results is not None:
         row |= cell.results["diagnostics"]
     row |= {"seconds_per_step": seconds_per_step(cell), "error": cell.error, "folder": str(cell.folder)}
     return row

@@ -76,9 +76,7 @@ def page(table: Table, folder: Path, command: str) -> str:
         "<h2>What differs</h2>",
         "".join(f"<p>{_safe(line)}</p>" for line in findings(table)),
         _figure(folder / "overview.png", "A row for each column, a point for each seed, a bar at their mean."),
-        "<h2>Success</h2>",
-        _success(table),
-        f"<p><small>{ABOUT_SUCCESS}</small></p>",
+        _success(table) if "strict_success" in table.metrics else "",
         "<h2>All metrics</h2>",
         _metrics(table),
         "<p><small>Mean over seeds ± standard deviation. <b class=differs>▲▼</b> differs from the first column beyond"
@@ -117,7 +115,8 @@ def _success(table: Table) -> str:
         row += [""] * (len(headers) - 1 - len(row))
         row += _tests(comparisons[column]) if column in comparisons else ["reference", "", "", ""]
         rows.append(row)
-    return _table([*headers, "only this / only first", "McNemar", "by pairs"], rows)
+    shown = _table([*headers, "only this / only first", "McNemar", "by pairs"], rows)
+    return f"<h2>Success</h2>{shown}<p><small>{ABOUT_SUCCESS}</small></p>"
 
 
 def _tests(comparison: Comparison) -> list[str]:
@@ -181,7 +180,7 @@ def _cells(table: Table, folder: Path) -> str:
         where = os.path.relpath(cell.folder, folder)
         files = [file for file in ("results.json", "log.txt") if (cell.folder / file).exists()]
         links = [f'<a href="{_safe(where)}/{file}">{file}</a>' for file in files]
-        rate = "" if row["strict_success"] is None else f"{row['strict_success']:.1%}"
+        rate = "" if row.get("strict_success") is None else f"{row['strict_success']:.1%}"
         steps = f"{row['steps']}/{cell.config.training.num_steps}"
         named = f'<a href="{_safe(where)}/">{_safe(cell.name)}</a>' if cell.folder.exists() else _safe(cell.name)
         rows.append([named, row["status"], rate, steps, " ".join(links), _safe(cell.error)])

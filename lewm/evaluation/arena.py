@@ -1,5 +1,6 @@
 """Many copies of an environment, used without its step(). Worker processes import this: it must not import torch."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ class Arena:
     """B episodes of a GoalEnv side by side: no rewards, no frames that nobody sees, no end but the environment's own.
 
     Environments are made when they are needed and used again for the next episodes. First axes are episodes, in the
-    order of begin(); those of draw, judge and at_rest may be anything.
+    order of begin(); those of complete, draw, judge and at_rest may be anything.
 
     Args:
       config: the environment.
@@ -47,14 +48,27 @@ class Arena:
         env.reset(seed=0)
         return env
 
-    def begin(self, states: States) -> None:
-        """Puts B episodes into (B, S) states."""
+    def begin(self, states: States) -> States:
+        """Puts B episodes into (B, ...) states, as recorded, and returns the (B, S) that they are in."""
         while len(self._envs) < len(states):
             self._envs.append(self._make())
         self._playing = self._envs[: len(states)]
         for env, state in zip(self._playing, states, strict=True):
             env.set_state(state)
         self._over = np.array([env.is_over() for env in self._playing], bool)
+        return np.stack([env.state for env in self._playing])
+
+    def complete(self, states: States) -> States:
+        """(..., R) recorded states -> (..., S) as the environment keeps them: Push-T takes 7 of its 10 numbers, say.
+
+        Raises:
+          ValueError: the environment cannot be in one of them.
+        """
+        kept = []
+        for state in states.reshape(math.prod(states.shape[:-1]), states.shape[-1]):
+            self._artist.set_state(state)
+            kept.append(self._artist.state)
+        return np.array(kept, np.float64).reshape(*states.shape[:-1], len(self._artist.state))
 
     def step(self, actions: NDArray[np.float32]) -> Steps:
         """Executes (B, n, a) raw actions; an episode that is over stays in its last state."""

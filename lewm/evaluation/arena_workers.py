@@ -53,9 +53,14 @@ class ArenaWorkers:
         for i in range(num_workers):
             self._send(i, config)
 
-    def begin(self, states: States) -> None:
+    def begin(self, states: States) -> States:
         self._num_episodes = len(states)
-        self._ask("begin", states)
+        begun: States = self._ask("begin", states)
+        return begun
+
+    def complete(self, states: States) -> States:
+        complete: States = self._ask("complete", states)
+        return complete
 
     def step(self, actions: NDArray[np.float32]) -> Steps:
         return Steps(*self._ask("step", actions))

@@ -65,7 +65,7 @@ class Privileged:
 
     def enter(self, arena: Arena | ArenaWorkers, pairs: Pairs) -> Policy:
         """The policy for the pairs of a manifest in an arena."""
-        return _ExpertPolicy(self, arena, pairs.goal_states)
+        return _ExpertPolicy(self, arena, arena.complete(pairs.goal_states))
 
 
 class _ExpertPolicy:

@@ -97,8 +97,7 @@ def play(
 ) -> Outcome:
     """Lets a policy act from every start for `budget` env steps, and tells on_steps how many were just made."""
     going, num_steps, step = np.arange(len(pairs.numbers)), np.zeros(len(pairs.numbers), np.int64), 0
-    arena.begin(pairs.start_states)
-    states, scene = [pairs.start_states[:, None]], Scene(arena, pairs)
+    states, scene = [arena.begin(pairs.start_states)[:, None]], Scene(arena, pairs)
     policy.start(scene)
     while len(going) and step < budget:
         actions = policy.act()[:, : budget - step]

@@ -60,7 +60,6 @@ def evaluate(
       progress: draws the bars.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    manifest.save(out_dir / "manifest.json")
     known = {key: value for key, value in identity.items() if key != "command"}
     protocol = describe_protocol(manifest, config)
     parts = Parts(out_dir / "parts", fingerprint(known, protocol, manifest, config.batch_size, env))
@@ -81,13 +80,25 @@ def evaluate(
             "planning": describe_planning(trace),
             "pairs": describe_pairs(manifest, outcome),
         }
+        for name in ("report.html", "results.json", "manifest.json"):  # of what is now written over
+            (out_dir / name).unlink(missing_ok=True)
         save_traces(out_dir / "traces.npz", outcome, trace, films)
         save_videos(outcome, arena, out_dir / "videos", config.num_videos)
         save_overview(results, outcome, arena, out_dir / "overview.png")
+    manifest.save(out_dir / "manifest.json")
     save_results(results, out_dir / "results.json")
     save_page(out_dir)
     parts.remove()
     return results
+
+
+def complete(pairs: Pairs, arena: Arena | ArenaWorkers) -> Pairs:
+    """Pairs whose states have all numbers of the environment's own, of which a dataset may have recorded a part."""
+    return pairs._replace(
+        start_states=arena.complete(pairs.start_states),
+        goal_states=arena.complete(pairs.goal_states),
+        past_states=arena.complete(pairs.past_states),
+    )
 
 
 class _Evaluation:
@@ -139,7 +150,8 @@ class _Evaluation:
                 self._advance(name, len(numbers), self._config.budget)
         return arrays
 
-    def _play(self, pairs: Pairs) -> dict[str, NDArray]:
+    def _play(self, recorded: Pairs) -> dict[str, NDArray]:
+        pairs = complete(recorded, self._arena)
         if self._config.start == "rest":
             pairs = pairs._replace(start_states=self._arena.at_rest(pairs.start_states))
         arrays: dict[str, NDArray] = {}
@@ -162,9 +174,12 @@ def _unpack(kind: Any, name: str, arrays: dict[str, NDArray]) -> Any:
 
 def print_results(results: dict[str, Any], out_dir: Path, console: Console) -> None:
     """The closing table, and where everything is; of recorded data without an environment, what can be said."""
-    diagnostics = results["diagnostics"]
+    diagnostics, identity = results["diagnostics"], results["identity"]
     if "model" in results:
         console.print(table(results))
+    weights, data = (identity[name][:12] for name in ("weights_hash", "dataset_hash"))
+    named = f"model: {identity['run']}, step {identity['step']}, weights {weights}, data {data}"
+    console.print(named, soft_wrap=True, highlight=False)
     if diagnostics:
         probes = ", ".join(
             f"{tag.removeprefix('probe/')} {r2:.4f}" for tag, r2 in diagnostics.items() if tag.startswith("probe/")

@@ -40,8 +40,9 @@ def choose_manifest(
     """
     if config.start not in STARTS:
         raise InputError(f"evaluation.start={config.start!r}; there are {' and '.join(STARTS)}")
+    check_states(data, env)
     if config.manifest is not None:
-        return _given(Path(config.manifest), data, held_out, config.num_pairs)
+        return _given(Path(config.manifest), data, held_out, config.num_pairs, tell)
     path = committed(env.name, config.offset, config.strict)
     if path.exists():
         manifest = Manifest.load(path)
@@ -52,6 +53,18 @@ def choose_manifest(
                 return manifest.first(config.num_pairs)
             tell(f"{path} is of another split of {data.path}: its pairs are drawn anew from what was held out")
     return draw(data, held_out, env, config.offset, config.num_pairs, config.manifest_seed, config.strict)
+
+
+def check_states(data: Episodes, env: EnvConfig) -> None:
+    """InputError unless the environment can be put into recorded states: starts and goals are made so."""
+    with closing(Arena(env)) as arena:
+        try:
+            arena.complete(data.states[:1])
+        except ValueError as error:
+            raise InputError(
+                f"the states of {data.path} have {data.states.shape[1]} numbers, and evaluation puts {env.id} into them"
+                f" ({error}): give data with its states, or env=recorded to train without an evaluation"
+            ) from None
 
 
 def draw(
@@ -68,21 +81,32 @@ def judged_in(arena: Arena) -> AreSolved:
     """Tells the pairs that the environment takes for solved."""
 
     def are_solved(starts: NDArray[np.float64], goals: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return arena.judge(starts[:, None], goals)[0][:, 0]
+        return arena.judge(arena.complete(starts)[:, None], arena.complete(goals))[0][:, 0]
 
     return are_solved
 
 
-def _given(path: Path, data: Episodes, held_out: NDArray, num_pairs: int) -> Manifest:
+def _given(path: Path, data: Episodes, held_out: NDArray, num_pairs: int, tell: Callable[[str], Any]) -> Manifest:
     manifest = Manifest.load(path)
     if manifest.dataset_hash != data.content_hash:
         raise InputError(
             f"evaluation.manifest={path} is of other data than {data.path}: give the data that it was drawn from, or"
             " leave it out to have pairs drawn from these"
         )
+    for episode, step in zip(manifest.episodes, manifest.steps, strict=True):
+        if not (0 <= episode < len(data) and 0 <= step <= data.lengths[episode] - manifest.offset):
+            raise InputError(
+                f"evaluation.manifest={path} has a pair from step {step} of episode {episode} to"
+                f" {manifest.offset} steps later, which {data.path} has not: draw the manifest again"
+            )
     if not set(manifest.episodes) <= set(held_out.tolist()):
         raise InputError(
             f"evaluation.manifest={path} has pairs of episodes that this model was trained on: give a manifest of"
             " episodes that were held out"
         )
-    return manifest.first(num_pairs)
+    chosen = manifest.first(num_pairs)
+    tell(
+        f"evaluation.manifest={path} decides: offset={chosen.offset}, strict={str(chosen.strict).lower()},"
+        f" manifest_seed={chosen.seed}; {len(chosen.steps)} of its {len(manifest.steps)} pairs are tried"
+    )
+    return chosen

@@ -41,22 +41,29 @@ def save_results(results: dict[str, Any], path: Path) -> None:
 
 
 def table(results: dict[str, Any]) -> Table:
-    """The closing table: one row for the policy and one for each floor."""
-    grid = Table(title=f"{results['identity']['run']}: {results['protocol']['num_pairs']} held-out pairs")
-    headers = ("policy", "success", "strict success", "95% interval", "at the end", "distance")
+    """The closing table, at most 80 columns wide for a model: one row for the policy and one for each floor."""
+    num_pairs, num_open = results["protocol"]["num_pairs"], results["model"]["strict_success"]["trials"]
+    title = f"{results['identity']['run']}: {num_pairs} held-out pairs, {num_open} unsolved at the start"
+    grid = Table(title=title, show_edge=False, pad_edge=False)
+    headers = ("policy", "success", "strict\nsuccess", "95%\ninterval", "at the\nend", "95%\ninterval", "distance")
     for header in headers:
-        grid.add_column(header, justify="left" if header == "policy" else "right")
+        grid.add_column(header, justify="left" if header == "policy" else "right", overflow="fold")
     for name, row in {policy_name(results): results["model"], **results["floors"]}.items():
-        strict = row["strict_success"]
+        strict, at_end = row["strict_success"], row["strict_success_at_end"]
         grid.add_row(
             name,
             f"{row['success']['rate']:.1%}",
-            f"{strict['rate']:.1%} ({strict['successes']}/{strict['trials']})",
-            f"{100 * strict['low']:.1f} to {strict['high']:.1%}",
-            f"{row['strict_success_at_end']['rate']:.1%}",
+            f"{strict['rate']:.1%}",
+            _interval(strict),
+            f"{at_end['rate']:.1%}",
+            _interval(at_end),
             f"{row['final_distance']:.3g}",
         )
     return grid
+
+
+def _interval(rate: dict[str, Any]) -> str:
+    return f"{100 * rate['low']:.1f} to {rate['high']:.1%}"
 
 
 def save_videos(outcome: Outcome, arena: Artist, folder: Path, num_videos: int) -> list[str]:

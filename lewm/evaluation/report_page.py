@@ -113,9 +113,7 @@ def _success(results: Mapping[str, Any]) -> str:
     caption = "In brackets successes and pairs, below them the 95% interval (Wilson)."
     caption += " Final distance: median, as the environment measures it." if "final_distance" in others else ""
     headers = ["policy", *(RATES[tag] for tag in tags), *(tag.replace("_", " ") for tag in others)]
-    return "<h2>Success</h2>" + table(
-        headers, cells, "In brackets successes and pairs, below the 95% interval (Wilson)."
-    )
+    return "<h2>Success</h2>" + table(headers, cells, caption)
 
 
 def _charts(results: Mapping[str, Any], traces: Traces) -> str:

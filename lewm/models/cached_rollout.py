@@ -12,6 +12,8 @@ from lewm.models.jepa import JEPA
 from lewm.models.predictor_weights import BlockWeights, PredictorWeights
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+GPU_MEMORY = 4 * 2**30
+"""Bytes that the sequences which go through a model at once may take there."""
 
 KeysValues = tuple[tuple[Tensor, Tensor], ...]
 """An (R, heads x head_dim) key and value for each position of the window that later ones attend to."""
@@ -34,19 +36,30 @@ class CachedRollout:
       window: most embeddings that a prediction sees.
       batch_size: most sequences that go through the model at once; None chooses what suits the device.
       precision: float32, or bfloat16 for the matrix products of the predictor.
+      memory: bytes that as many sequences may take as go through the model at once where batch_size is None; None is
+        GPU_MEMORY on a GPU, and on a CPU a mebibyte, its cache, for the widest activation of each core.
 
     Raises:
       ValueError: an argument is out of its range.
     """
 
-    def __init__(self, model: JEPA, window: int, batch_size: int | None = None, precision: str = "float32") -> None:
+    def __init__(
+        self,
+        model: JEPA,
+        window: int,
+        batch_size: int | None = None,
+        precision: str = "float32",
+        memory: int | None = None,
+    ) -> None:
         if not 1 <= window <= model.context:
             raise ValueError(f"window={window} must be between 1 and the model's context={model.context}")
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size={batch_size} must be at least 1")
+        for name, number in (("batch_size", batch_size), ("memory", memory)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name}={number} must be at least 1")
         if precision not in PRECISIONS:
             raise ValueError(f"precision={precision!r}; there are {', '.join(PRECISIONS)}")
         self.model, self.window, self.batch_size, self.dtype = model, window, batch_size, PRECISIONS[precision]
+        self.memory = memory
         self._weights: tuple[object, PredictorWeights] | None = None
 
     def __call__(self, z: Tensor, past_actions: Tensor) -> Callable[[Tensor], Tensor]:
@@ -67,7 +80,8 @@ class CachedRollout:
         def imagine(candidates: Tensor) -> Tensor:
             num_candidates = candidates.shape[1]
             rows = torch.arange(len(candidates) * num_candidates, device=candidates.device) // num_candidates
-            num_pieces = math.ceil(len(rows) / (self.batch_size or self._fitting_batch_size(futures.weights)))
+            batch_size = self.batch_size or self._fitting_batch_size(futures.weights, horizon=candidates.shape[2])
+            num_pieces = math.ceil(len(rows) / batch_size)
             pieces = zip(rows.chunk(num_pieces), candidates.flatten(0, 1).chunk(num_pieces), strict=True)
             return torch.cat([futures(row, actions) for row, actions in pieces]).unflatten(0, (-1, num_candidates))
 
@@ -83,10 +97,10 @@ class CachedRollout:
             self._weights = (version, PredictorWeights.of(self.model, self.dtype))
         return self._weights[1]
 
-    def _fitting_batch_size(self, weights: PredictorWeights) -> int:
-        """On a CPU the widest activation of each core takes a mebibyte, its cache; on a GPU a gibibyte in all."""
-        size = 2**30 if weights.positions.is_cuda else 2**20 * torch.get_num_threads()
-        return max(size // (weights.widest * self.dtype.itemsize), 1)
+    def _fitting_batch_size(self, weights: PredictorWeights, horizon: int) -> int:
+        if self.memory is None and not weights.positions.is_cuda:
+            return max(2**20 * torch.get_num_threads() // (weights.widest * self.dtype.itemsize), 1)
+        return max((self.memory or GPU_MEMORY) // weights.num_bytes(horizon, self.window), 1)
 
 
 class Futures:

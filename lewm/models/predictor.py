@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from lewm.models.sizes import check_sizes
+
 
 class ActionEncoder(nn.Module):
     """Action blocks to conditioning vectors: a small linear map, then an MLP (LeWM's 1x1 convolution and two layers).
@@ -15,10 +17,14 @@ class ActionEncoder(nn.Module):
       output_dim: width of the predictor.
       bottleneck_dim: width after the first map.
       hidden_dim: width of the MLP.
+
+    Raises:
+      ValueError: a size is too small.
     """
 
     def __init__(self, input_dim: int, output_dim: int, bottleneck_dim: int, hidden_dim: int) -> None:
         super().__init__()
+        check_sizes(bottleneck_dim=bottleneck_dim, hidden_dim=hidden_dim)
         self.input = nn.Linear(input_dim, bottleneck_dim)
         self.mlp = nn.Sequential(nn.Linear(bottleneck_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, output_dim))
 
@@ -89,6 +95,9 @@ class Predictor(nn.Module):
 
     Attributes:
       output_dim: `width`.
+
+    Raises:
+      ValueError: a size is too small.
     """
 
     def __init__(
@@ -103,6 +112,7 @@ class Predictor(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
+        check_sizes(width=width, depth=depth, num_heads=num_heads, head_dim=head_dim, mlp_dim=mlp_dim)
         self.output_dim = width
         self.input = nn.Identity() if width == embedding_dim else nn.Linear(embedding_dim, width)
         self.positions = nn.Embedding(context, width)

@@ -97,6 +97,18 @@ class PredictorWeights(NamedTuple):
         """Numbers in the widest activation of a sequence."""
         return max(max(len(block.key_value.weight), len(block.up.weight)) for block in self.blocks)
 
+    def num_bytes(self, horizon: int, window: int) -> int:
+        """What a sequence takes while it is imagined, about.
+
+        These are the modulations of all its steps, the frames, keys and values of the window and of the one before it,
+        and a few activations.
+        """
+        item, size = self.blocks[0].up.weight.dtype.itemsize, self.positions.dtype.itemsize
+        modulations = size * horizon * sum(len(block.modulation.weight) for block in self.blocks)
+        keys_values = 2 * item * window * sum(len(block.key_value.weight) for block in self.blocks)
+        frames = 2 * size * horizon * self.positions.shape[1]
+        return modulations + keys_values + frames + 4 * size * self.widest
+
 
 def _frozen(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module).requires_grad_(False)

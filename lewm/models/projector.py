@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from lewm.distributed import mean_over_ranks, num_ranks
+from lewm.models.sizes import check_sizes
 
 
 class GlobalBatchNorm(nn.BatchNorm1d):
@@ -27,9 +28,18 @@ class GlobalBatchNorm(nn.BatchNorm1d):
 
 
 class MLPProjector(nn.Sequential):
-    """Linear, BatchNorm, GELU, Linear: (N, input_dim) -> (N, output_dim) (LeWM, section 3)."""
+    """Linear, BatchNorm, GELU, Linear: (N, input_dim) -> (N, output_dim) (LeWM, section 3).
+
+    Args:
+      input_dim, output_dim: of the ends.
+      hidden_dim: of the layers between.
+
+    Raises:
+      ValueError: a size is too small.
+    """
 
     def __init__(self, input_dim: int, output_dim: int, hidden_dim: int) -> None:
+        check_sizes(hidden_dim=hidden_dim)
         super().__init__(
             nn.Linear(input_dim, hidden_dim),
             GlobalBatchNorm(hidden_dim),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lewm.models.conv_stem import ConvStem
+from lewm.models.sizes import check_sizes
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -31,6 +32,9 @@ class ViTEncoder(nn.Module):
 
     Attributes:
       output_dim: `width`.
+
+    Raises:
+      ValueError: a size is too small or does not fit another, or a name is unknown.
     """
 
     mean: Tensor
@@ -49,6 +53,7 @@ class ViTEncoder(nn.Module):
         positions: Literal["learned", "sincos"],
     ) -> None:
         super().__init__()
+        check_sizes(image_size=image_size, patch_size=patch_size, width=width, depth=depth, num_heads=num_heads)
         if image_size % patch_size:
             raise ValueError(f"patch_size={patch_size} does not divide the frame size {image_size}")
         for value, known in (

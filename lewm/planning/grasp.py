@@ -17,16 +17,17 @@ class GRASP(Descent):
     """Adam on actions and on the embeddings along the way, which the model only has to agree with in the end.
 
     With z the virtual embeddings and p = predict(actions, z) each predicted from those before it, it descends
-    judge(p, actions) + residual_weight * sum (p - z)^2. No gradient passes through more than one prediction, and all H
-    predictions are made at once. Every `sync_every` iterations, first of all at the start, the actions take a step on
-    what they truly cost, and z becomes what they truly lead to. Only such costs decide which plan is best.
+    judge(p, actions) + residual_weight * sum (p - z)^2, the sum over all steps but the last, whose z leads nowhere. No
+    gradient passes through more than one prediction. Every `sync_every` iterations, first of all at the start, the
+    actions take a step on what they truly cost, and z becomes what they truly lead to, with Adam's moments of 0. Only
+    such costs decide which plan is best.
 
     Attributes beside those of Descent, whose learning rate is that of the actions:
       state_learning_rate: of the virtual embeddings, in their units.
       state_std: standard deviation of the noise that each lifted iteration adds to the virtual embeddings.
       state_gradient: share of the gradient that reaches them as inputs of the model. 0 is GRASP's, which needs a goal
         cost that judges every step; 1 is plain collocation.
-      residual_weight: of the squared distance between virtual and predicted embeddings, summed over the horizon.
+      residual_weight: of the squared distance between virtual and predicted embeddings.
       sync_every: 1 is Adam on the actions alone.
     """
 
@@ -57,13 +58,15 @@ class GRASP(Descent):
         mean = clip(mean, self.low, self.high)
         best = nothing_yet(mean)
         candidates = self.draw(mean, self.std, generator)
-        z = self._imagine(cost, candidates)
-        adam, state_adam = Adam(candidates, self.learning_rate), Adam(z, self.state_learning_rate)
+        adam = Adam(candidates, self.learning_rate)
         for index in range(self.num_iterations):
-            if index % self.sync_every == 0:
+            num_lifted = index % self.sync_every
+            if num_lifted == 0:
                 costs, candidates, best = self.descend(cost, candidates, best, adam, generator)
-                z = self._imagine(cost, candidates)
             else:
+                if num_lifted == 1:
+                    z = self._imagine(cost, candidates)
+                    state_adam = Adam(z, self.state_learning_rate)
                 costs, (slope, z_slope) = gradients(partial(self._lifted, cost), candidates, z)
                 candidates = clip(adam.step(candidates, slope), self.low, self.high)
                 noise = draw_normal(tuple(z.shape[1:]), generator, z)

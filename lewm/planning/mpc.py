@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lewm.errors import InputError
+from lewm.planning.candidates import cheaper, evaluate
 from lewm.planning.costs import GoalCost
 from lewm.planning.proposal import Proposal
 from lewm.planning.protocols import Generators, OnIteration, Plan, Planner, WorldModel
@@ -108,18 +109,17 @@ class MPC:
 
         Args:
           state: of B episodes.
-          rows: those that plan now; all by default. The plan has their order.
+          rows: those that plan now; all by default, and there may be none. The plan has their order.
           on_iteration: is called after each iteration of a search. Episodes that have seen equally many frames are
             searched together, those with the fewest first.
         """
         rows = range(len(state.episodes)) if rows is None else rows
         actions, costs = state.mean[list(rows)], state.mean.new_zeros(len(rows))
-        for num_frames in sorted({state.num_frames[row] for row in rows}):
-            places = [place for place, row in enumerate(rows) if state.num_frames[row] == num_frames]
+        for places in _groups([state.num_frames[row] for row in rows]):
             found = self._search(self.keep(state, [rows[place] for place in places]), on_iteration)
-            actions = actions.index_copy(0, torch.tensor(places, device=actions.device), found.actions)
-            costs = costs.index_copy(0, torch.tensor(places, device=costs.device), found.cost)
-        mean = state.mean.index_copy(0, torch.tensor(list(rows), device=actions.device), actions)
+            actions = _put(actions, places, found.actions)
+            costs = _put(costs, places, found.cost)
+        mean = _put(state.mean, rows, actions)
         num_plans = tuple(number + (row in rows) for row, number in enumerate(state.num_plans))
         return Plan(actions, costs), state._replace(mean=mean, num_plans=num_plans)
 
@@ -127,6 +127,8 @@ class MPC:
     def observe(self, state: MPCState, pixels: Tensor, actions: Tensor, rows: Sequence[int] | None = None) -> MPCState:
         """Takes in the (R, C, h, w) frames that followed the executed (R, A) action blocks of R rows, else of all."""
         rows = range(len(state.episodes)) if rows is None else rows
+        if not len(rows):
+            return state
         index = torch.tensor(list(rows), device=state.mean.device)
         z = self.model.encode(pixels[:, None])
         memory = torch.cat([state.memory[index], z], dim=1)[:, 1:]
@@ -134,9 +136,9 @@ class MPC:
         mean = torch.cat([state.mean[index, 1:], torch.zeros_like(state.mean[index, :1])], dim=1)
         seen = tuple(min(number + (row in rows), self.context) for row, number in enumerate(state.num_frames))
         return state._replace(
-            memory=state.memory.index_copy(0, index, memory),
-            blocks=state.blocks.index_copy(0, index, blocks),
-            mean=state.mean.index_copy(0, index, mean),
+            memory=_put(state.memory, rows, memory),
+            blocks=_put(state.blocks, rows, blocks),
+            mean=_put(state.mean, rows, mean),
             num_frames=seen,
         )
 
@@ -162,7 +164,11 @@ class MPC:
     @torch.no_grad()
     def imagine(self, state: MPCState, actions: Tensor) -> Tensor:
         """(B, H, A) action blocks -> the (B, H, D) embeddings that the planner takes them to lead to."""
-        return self.rollout(state.z, state.actions)(actions[:, None])[:, 0]
+        z_next = state.z_goal.new_zeros(*actions.shape[:2], state.z_goal.shape[1])
+        for places in _groups(state.num_frames):
+            seen = self.keep(state, places)
+            z_next = _put(z_next, places, self.rollout(seen.z, seen.actions)(actions[places][:, None])[:, 0])
+        return z_next
 
     def _search(self, state: MPCState, on_iteration: OnIteration | None) -> Plan:
         """The plan of episodes that have seen equally many frames."""
@@ -175,11 +181,8 @@ class MPC:
         plan = self.planner(cost, mean, generator=self.noise(state), on_iteration=on_iteration)
         if self.proposal_use != "guarded":
             return plan
-        proposed = self._propose(state)
-        proposed_cost = cost(proposed[:, None])[:, 0]
-        cheaper = proposed_cost < plan.cost
-        actions = torch.where(cheaper[:, None, None], proposed, plan.actions)
-        return Plan(actions, torch.where(cheaper, proposed_cost, plan.cost))
+        proposed = self._propose(state)[:, None]
+        return cheaper(plan, evaluate(cost, proposed), proposed)
 
     def _cost(self, state: MPCState) -> RolloutCost:
         return action_cost(self.model, self.rollout, self.goal_cost, state.z, state.actions, state.z_goal)
@@ -194,3 +197,14 @@ class MPC:
             torch.Generator(state.z.device).manual_seed(derive_seed(self.seed, episode, number))
             for episode, number in zip(state.episodes, state.num_plans, strict=True)
         ]
+
+
+def _groups(num_frames: Sequence[int]) -> list[list[int]]:
+    """The places of equal numbers, the smallest number first."""
+    numbers = sorted(set(num_frames))
+    return [[place for place, number in enumerate(num_frames) if number == wanted] for wanted in numbers]
+
+
+def _put(values: Tensor, rows: Sequence[int], new: Tensor) -> Tensor:
+    """(B, ...) values with (R, ...) new ones in R rows."""
+    return values.index_copy(0, torch.tensor(list(rows), dtype=torch.long, device=values.device), new)

@@ -9,7 +9,7 @@ from torch import Tensor
 from lewm.planning.protocols import WorldModel
 
 InverseDynamics = Callable[[Tensor, Tensor], Tensor]
-"""(B, T, D) embeddings of the last frames, oldest first, (B, D) goals -> (B, A) the block to act out next."""
+"""(B, T, D) embeddings of frames, oldest first, whose last ones it looks at, (B, D) goals -> (B, A) the next block."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class Proposal:
 
     Attributes:
       head: lewm.models.InverseDynamics, fitted to the model's embeddings.
-      context: most embeddings that a prediction sees.
+      window: most embeddings that a prediction of the model sees; the head sees all.
       low, high: (A,) bounds of an action block in normalized space; what is proposed is clipped to them.
     """
 
     head: InverseDynamics
-    context: int
+    window: int
     low: Tensor
     high: Tensor
 
@@ -33,7 +33,7 @@ class Proposal:
 
         Args:
           model: imagines.
-          z: (B, T, D) embeddings of the context frames, T at most `context`.
+          z: (B, T, D) embeddings of the context frames.
           past_actions: (B, T-1, A) action blocks between them.
           z_goal: (B, D) embeddings of the goal frames.
           horizon: H.
@@ -47,6 +47,7 @@ class Proposal:
             action = self.head(z, z_goal).clamp(self.low, self.high)
             actions = torch.cat([actions, action[:, None]], dim=1)
             if step + 1 < horizon:
-                z_next = model.rollout(z, actions[:, -z.shape[1] :], self.context)
-                z = torch.cat([z, z_next], dim=1)[:, -self.context :]
+                seen = z[:, -self.window :]
+                z_next = model.rollout(seen, actions[:, -seen.shape[1] :], self.window)
+                z = torch.cat([z, z_next], dim=1)
         return actions[:, num_past:]

@@ -16,9 +16,11 @@ class SharedRollout(Protocol):
 
     Attributes:
       window: most embeddings that a prediction sees, imagined ones included.
+      batch_size: most sequences that go through the model at once, which bounds memory; None leaves it to the model.
     """
 
     window: int
+    batch_size: int | None
 
     def __call__(self, z: Tensor, past_actions: Tensor) -> Callable[[Tensor], Tensor]:
         """(B, T, D), (B, T-1, A) contexts -> from (B, N, H, A) candidates to (B, N, H, D) embeddings."""
@@ -68,6 +70,7 @@ class RolloutCost:
       past_actions: (B, T-1, A) action blocks between them.
       z_goal: (B, D) embeddings of the goal frames.
       window: most embeddings that a prediction sees.
+      batch_size: most sequences that `predict` gives the model at once, or None.
       futures: (B, N, H, A) candidates -> (B, N, H, D) embeddings.
     """
 
@@ -77,6 +80,7 @@ class RolloutCost:
     past_actions: Tensor
     z_goal: Tensor
     window: int
+    batch_size: int | None
     futures: Callable[[Tensor], Tensor]
 
     def __call__(self, candidates: Tensor) -> Tensor:
@@ -93,15 +97,22 @@ class RolloutCost:
         past, z_past = (tensor[:, None].expand(-1, num_candidates, -1, -1) for tensor in (self.past_actions, self.z))
         actions = torch.cat([past, candidates], dim=2).flatten(0, 1)
         seen = torch.cat([z_past, z], dim=2).flatten(0, 1)
-        z_next = []
-        for end in range(self.z.shape[1], self.z.shape[1] + horizon):
-            start = max(end - self.window, 0)
-            z_next.append(self.model.rollout(seen[:, start:end], actions[:, start:end], self.window)[:, 0])
-        return torch.stack(z_next, dim=1).unflatten(0, (-1, num_candidates))
+        size = self.batch_size or len(seen)
+        pieces = zip(seen.split(size), actions.split(size), strict=True)
+        z_next = torch.cat([self._steps(*piece, horizon) for piece in pieces])
+        return z_next.unflatten(0, (-1, num_candidates))
 
     def judge(self, z_next: Tensor, candidates: Tensor) -> Tensor:
         """(B, N, H, D), (B, N, H, A) -> (B, N): what reaching those embeddings with those actions costs."""
         return self.goal_cost(z_next, self.z_goal, candidates)
+
+    def _steps(self, seen: Tensor, actions: Tensor, horizon: int) -> Tensor:
+        """(R, T+H, D), (R, T-1+H, A) -> (R, H, D): each of the last H predicted from those before it."""
+        z_next = []
+        for end in range(seen.shape[1] - horizon, seen.shape[1]):
+            start = max(end - self.window, 0)
+            z_next.append(self.model.rollout(seen[:, start:end], actions[:, start:end], self.window)[:, 0])
+        return torch.stack(z_next, dim=1)
 
 
 def action_cost(
@@ -115,4 +126,4 @@ def action_cost(
     """The cost of candidates from a context, which is taken in once; see RolloutCost."""
     with torch.no_grad():
         futures = rollout(z, past_actions)
-    return RolloutCost(model, goal_cost, z, past_actions, z_goal, rollout.window, futures)
+    return RolloutCost(model, goal_cost, z, past_actions, z_goal, rollout.window, rollout.batch_size, futures)

@@ -113,7 +113,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
     try:
         model.load_state_dict(_read(path / "model.safetensors"))
     except RuntimeError as error:
-        raise InputError(f"the weights in {path} do not fit the model: {str(error).splitlines()[0]}") from None
+        raise InputError(f"the weights in {path} do not fit the model: {str(error).splitlines()[-1].strip()}") from None
 
 
 def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:

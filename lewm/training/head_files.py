@@ -19,11 +19,22 @@ from lewm.training.head_config import HeadConfig
 from lewm.training.heads import FittedHead, build_head
 
 FORMAT = "lewm-head"
-VERSION = 1
+VERSION = 2
 
 
-def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead) -> Path:
-    """Writes <run_dir>/heads/<name>, whole or not at all, for the weights of the run's last checkpoint."""
+def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead, weights_hash: str | None = None) -> Path:
+    """Writes <run_dir>/heads/<name>, whole or not at all.
+
+    Args:
+      run_dir: the run folder.
+      config: of the head.
+      fitted: the head and its errors.
+      weights_hash: SHA-256 of the model.safetensors that it was fitted to; None for that of the last checkpoint, which
+        must not have changed since.
+
+    Raises:
+      InputError: the run has no checkpoint, or the disk is full.
+    """
     name = config.head["name"]
     path, partial = run_dir / "heads" / name, run_dir / "heads" / f"{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -36,7 +47,7 @@ def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead) -> Path:
     described = {
         "format": FORMAT,
         "version": VERSION,
-        "weights": hash_of(_checkpoint(run_dir) / "model.safetensors"),
+        "weights": weights_hash or hash_of(_checkpoint(run_dir) / "model.safetensors"),
         **asdict(config),
         "errors": fitted.errors,
     }

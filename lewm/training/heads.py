@@ -119,3 +119,5 @@ def _optimize(head: Any, task: Task, config: HeadConfig, seed: int, progress: Pr
                 f"the loss of {name} is {loss.item()} at step {step}: lower"
                 f" fitting.learning_rate={fitting.learning_rate}"
             )
+    if not all(parameter.isfinite().all() for parameter in head.parameters()):
+        raise InputError(f"the weights of {name} are not finite: lower fitting.learning_rate={fitting.learning_rate}")

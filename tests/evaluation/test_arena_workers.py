@@ -77,6 +77,9 @@ def test_states_at_rest_and_frames_of_any_number_come_in_order(workers, arena):
     states = np.random.default_rng(2).random((7, 2))
     np.testing.assert_array_equal(workers.at_rest(states), arena.at_rest(states))
     np.testing.assert_array_equal(arena.at_rest(states), states * [1, 0])
+    for each in (workers, arena):
+        np.testing.assert_array_equal(each.begin(states), states)
+        np.testing.assert_array_equal(each.complete(states[:6].reshape(3, 2, 2)), states[:6].reshape(3, 2, 2))
     for num in (1, 7):
         np.testing.assert_array_equal(workers.draw(states[:num]), arena.draw(states[:num]))
     np.testing.assert_array_equal(

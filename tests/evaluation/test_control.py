@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -160,6 +161,27 @@ def test_random_actions_of_a_pair_do_not_depend_on_the_other_pairs(pairs):
     fewer = Pairs(*(field[2:4] for field in pairs))
     of_all, of_fewer = (make_floor("random", each, 7, *bounds, seed=3).actions for each in (pairs, fewer))
     np.testing.assert_array_equal(of_all[2:4], of_fewer)
+
+
+def test_an_episode_lasts_as_long_as_the_budget_whatever_limit_the_environment_is_registered_with(pairs):
+    assert gym.spec("lewm/TwoRoom-v0").max_episode_steps < 230
+    bounds = np.array([-1.0, -1.0]), np.array([1.0, 1.0])
+    outcome = play_alone(make_floor("no_op", pairs, 230, *bounds, seed=0), pairs, 230)
+    assert outcome.num_steps.tolist() == [230] * NUM_PAIRS
+    np.testing.assert_array_equal(outcome.states, np.repeat(pairs.start_states[:, None], 231, 1))
+
+
+def test_pairs_of_which_a_part_of_the_state_is_recorded_are_played_as_the_environment_completes_them():
+    start, goal = [100.0, 100.0, 256.0, 256.0, 1.0, 3.0, -2.0], [300.0, 100.0, 256.0, 300.0, 1.5, 0.0, 0.0]
+    part = make_pairs([start] * 2, [goal] * 2, np.tile([0.5, 0.5], (2, 12, 1)))
+    whole = part._replace(start_states=np.pad(part.start_states, ((0, 0), (0, 3))))
+    arena = Arena(replace(ENVS["push_t"], frame_size=FRAME_SIZE))
+    outcome, expected = (
+        play(arena, Replay(part.recorded_actions), each, 12, lambda num: None) for each in (part, whole)
+    )
+    assert outcome.states.shape == (2, 13, 10)
+    np.testing.assert_array_equal(outcome.states, expected.states)
+    np.testing.assert_array_equal(arena.complete(part.start_states), whole.start_states)
 
 
 class Unused(Arena):

@@ -7,15 +7,21 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
+from envs.push_t import PushT
+from lewm.data.episode_writer import EpisodeWriter
+from lewm.data.episodes import Episodes, Metadata
+from lewm.evaluation.arena import Arena
 from lewm.evaluation.baselines import Privileged
 from lewm.evaluation.evaluate import evaluate
 from lewm.evaluation.manifests import choose_manifest
 from tests.conftest import short_evaluation, two_room_config
 from tests.folders import contents
+from tests.registries import ENVS
 
 ENV = two_room_config(num_episodes=12, max_steps=40, seed=0)
 HELD_OUT = np.array([1, 4, 7])
 CONFIG = short_evaluation(num_pairs=7)
+PUSH_T = replace(ENVS["push_t"], frame_size=48)
 IDENTITY = {"run": "walk", "step": 3, "weights_hash": "abc", "command": ["test"]}
 
 
@@ -42,11 +48,11 @@ class RandomWalk:
         self.rngs = [self.rngs[row] for row in rows]
 
 
-def run(data, out_dir, policy=None, identity=IDENTITY, **changes):
+def run(data, out_dir, policy=None, identity=IDENTITY, env=ENV, **changes):
     config = replace(CONFIG, **changes)
-    manifest = choose_manifest(data, HELD_OUT, ENV, config, print)
+    manifest = choose_manifest(data, HELD_OUT, env, config, print)
     progress = Progress(disable=True)
-    return evaluate(policy or RandomWalk(), data, manifest, ENV, config, out_dir, identity, {}, progress)
+    return evaluate(policy or RandomWalk(), data, manifest, env, config, out_dir, identity, {}, progress)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +151,104 @@ def test_a_policy_with_a_context_sees_the_past_of_recorded_starts_and_none_at_re
     run(two_room_data, tmp_path / "rest", rest, start="rest")
     assert max(recorded.pasts) == 2
     assert set(rest.pasts) == {0}
+
+
+@pytest.mark.parametrize("start", ["recorded", "rest"])
+def test_episodes_begin_at_rest_where_that_is_asked_for_and_else_as_recorded(
+    two_room_data, tmp_path, monkeypatch, start
+):
+    monkeypatch.setattr(Arena, "at_rest", lambda arena, states: states + 0.5)
+    results = run(two_room_data, tmp_path, start=start)
+    pairs = results["pairs"]
+    frames = [two_room_data.frame_offsets[pair["episode"]] + pair["step"] for pair in pairs]
+    expected = two_room_data.states[frames] + (0.5 if start == "rest" else 0)
+    np.testing.assert_array_equal([pair["start_state"] for pair in pairs], expected)
+
+
+@pytest.mark.parametrize("interrupted", [0, 2])
+def test_an_interrupted_evaluation_leaves_the_earlier_one_of_other_pairs_as_it_was(
+    two_room_data, tmp_path, interrupted
+):
+    run(two_room_data, tmp_path, manifest_seed=1)
+    earlier = contents(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(two_room_data, tmp_path, RandomWalk(interrupted=interrupted))
+    left = contents(tmp_path)
+    assert {name: left[name] for name in left if not name.startswith("parts/")} == earlier
+
+
+def test_an_evaluation_that_ends_while_it_writes_leaves_nothing_of_other_pairs_and_goes_on(
+    two_room_data, whole, tmp_path, monkeypatch
+):
+    run(two_room_data, tmp_path, manifest_seed=1)
+    with monkeypatch.context() as patched:
+        patched.setattr("lewm.evaluation.evaluate.save_overview", press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            run(two_room_data, tmp_path)
+    assert not {"results.json", "report.html", "manifest.json"} & set(contents(tmp_path))
+    rest = RandomWalk()
+    run(two_room_data, tmp_path, rest)
+    assert rest.num_started == 0
+    assert contents(tmp_path) == contents(whole[1])
+
+
+def press_ctrl_c(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def push_t_data(tmp_path_factory):
+    """Eight episodes of Push-T, whose states are the seven numbers that are published, and the same with all ten."""
+    env, rng = PushT(PUSH_T.frame_size), np.random.default_rng(0)
+    episodes = [play_push_t(env, rng) for _ in range(8)]
+    bounds = {"action_low": [-1.0, -1.0], "action_high": [1.0, 1.0]}
+    data = []
+    for num_numbers in (7, 10):
+        path, names = tmp_path_factory.mktemp("push_t") / "data", list(env.state_names[:num_numbers])
+        metadata = Metadata(PUSH_T.id, PUSH_T.frame_size, state_names=names, collection={}, **bounds)
+        with EpisodeWriter(path, metadata) as writer:
+            for frames, states, actions in episodes:
+                writer.append(frames, np.pad(states, ((0, 0), (0, num_numbers - 7))), actions)
+        data.append(Episodes(path))
+    return data
+
+
+def play_push_t(env, rng):
+    """The frames, the first seven numbers of the states, and the random actions of an episode."""
+    env.reset(seed=int(rng.integers(1000)))
+    frames, states, actions = [env.render()], [env.state[:7]], rng.uniform(-1, 1, (20, 2)).astype(np.float32)
+    for action in actions:
+        env.advance(action.astype(np.float64))
+        frames.append(env.render())
+        states.append(env.state[:7])
+    return np.stack(frames), np.stack(states), actions
+
+
+@pytest.mark.parametrize("start", ["recorded", "rest"])
+@pytest.mark.parametrize("policy", ["walk", "expert"])
+def test_data_with_a_part_of_each_state_are_evaluated_as_with_all_of_it(push_t_data, tmp_path, start, policy):
+    given = {"walk": RandomWalk(context=2), "expert": Privileged(Ahead(), seed=0)}[policy]
+    part, all_of_it = (
+        run(data, tmp_path / str(i), given, env=PUSH_T, start=start, strict=True) for i, data in enumerate(push_t_data)
+    )
+    assert part["pairs"] == all_of_it["pairs"]
+    assert {len(pair["goal_state"]) for pair in part["pairs"]} == {10}
+    with np.load(tmp_path / "0" / "traces.npz") as traces, np.load(tmp_path / "1" / "traces.npz") as expected:
+        assert set(traces) == set(expected)
+        for name in traces:
+            np.testing.assert_array_equal(traces[name], expected[name])
+        assert traces["states"].shape == (7, 13, 10)
+
+
+class Ahead:
+    """Goes to where the disc of the goal is, whose state it is told as it is told its own."""
+
+    def begin(self, env, rng):
+        return self
+
+    def __call__(self, state, goal_state, previous_action, rng):
+        assert state.shape == goal_state.shape == (1, 10)
+        return np.clip((goal_state - state)[:, :2] / 100, -1, 1).astype(np.float32)
 
 
 def test_an_expert_can_be_evaluated_without_noise_from_the_pairs(two_room_data, tmp_path):

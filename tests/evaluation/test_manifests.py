@@ -1,12 +1,15 @@
 """Where the pairs of an evaluation are from."""
 
 import json
+import re
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from lewm.data.clips import split_episodes
+from lewm.data.episode_writer import EpisodeWriter
+from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.evaluation import manifests
 from lewm.evaluation.arena import Arena
@@ -76,6 +79,55 @@ def test_a_given_manifest_is_used(two_room_data, folder, tmp_path):
     given = draw(two_room_data, HELD_OUT, ENV, 7, 4, 3, strict=True)
     given.save(tmp_path / "given.json")
     assert choose(two_room_data, manifest=str(tmp_path / "given.json"))[0] == given
+
+
+def test_what_a_given_manifest_decides_is_told_in_one_line(two_room_data, tmp_path):
+    path = tmp_path / "given.json"
+    draw(two_room_data, HELD_OUT, ENV, 7, 6, 3, strict=True).save(path)
+    _, (said,) = choose(two_room_data, manifest=str(path))
+    assert said.startswith(f"evaluation.manifest={path} decides: ")
+    for words in ("offset=7", "strict=true", "manifest_seed=3", "5 of its 6 pairs"):
+        assert words in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("episode", "step"),
+    [(0, -1), (0, lambda length: length - 6), (12, 0), (-1, 0)],
+    ids=["negative_step", "goal_after_the_end", "no_such_episode", "negative_episode"],
+)
+def test_a_given_manifest_of_pairs_that_the_data_have_not_is_refused_in_one_line(
+    two_room_data, tmp_path, episode, step
+):
+    path, given = tmp_path / "given.json", draw(two_room_data, HELD_OUT, ENV, 7, 4, 3, strict=False)
+    step = step(int(two_room_data.lengths[episode])) if callable(step) else step
+    replace(given, episodes=[*given.episodes, episode], steps=[*given.steps, step]).save(path)
+    words = f"evaluation.manifest={path} has a pair from step {step} of episode {episode} to 7 steps later"
+    with pytest.raises(InputError, match=re.escape(words)) as error:
+        choose(two_room_data, manifest=str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_given_manifest_may_have_the_last_goal_that_there_is(two_room_data, tmp_path):
+    path, given = tmp_path / "given.json", draw(two_room_data, HELD_OUT, ENV, 7, 4, 3, strict=False)
+    last = replace(given, episodes=[0], steps=[int(two_room_data.lengths[0]) - 7])
+    last.save(path)
+    assert choose(two_room_data, manifest=str(path))[0] == last
+
+
+@pytest.mark.parametrize("num_numbers", [0, 3])
+@pytest.mark.parametrize("strict", [False, True])
+def test_data_whose_states_the_environment_does_not_know_are_refused_in_one_line(
+    two_room_data, tmp_path, num_numbers, strict
+):
+    path = tmp_path / "data"
+    with EpisodeWriter(path, replace(two_room_data.metadata, state_names=["number"] * num_numbers)) as writer:
+        pixels, actions = two_room_data.pixels[:21], two_room_data.actions[:20]
+        writer.append(pixels, np.zeros((21, num_numbers)), actions)
+    words = f"the states of {path} have {num_numbers} numbers.*TwoRoom.*env=recorded"
+    with pytest.raises(InputError, match=words) as error:
+        choose(Episodes(path), np.array([0]), strict=strict)
+    assert "\n" not in str(error.value)
 
 
 def test_a_given_manifest_of_other_data_is_refused_in_one_line(two_room_data, tmp_path):

@@ -7,6 +7,7 @@ from rich.console import Console
 from lewm.data.importers.video import decode
 from lewm.errors import InputError
 from lewm.evaluation.control import Outcome
+from lewm.evaluation.evaluate import print_results
 from lewm.evaluation.report import save_overview, save_videos, table
 from lewm.evaluation.report_media import choose, failures_first, save_film, side_by_side
 from tests.evaluation.finished import make_results
@@ -106,8 +107,33 @@ def test_the_table_has_the_rates_and_the_distance_of_every_policy():
         row["final_distance"] = 0.125 + number
     console = Console(width=200, record=True)
     console.print(table(results))
-    lines = [line for line in console.export_text().splitlines() if line.startswith("│")]
-    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    text = console.export_text()
+    assert "two_room: 3 held-out pairs, 2 unsolved at the start" in text
+    cells = [[cell.strip() for cell in line.split("│")] for line in text.splitlines() if "│" in line]
     assert [row[0] for row in cells] == ["model", "random", "no_op", "replay"]
-    assert cells[0] == ["model", "66.7%", "50.0% (1/2)", "9.5 to 90.5%", "0.0%", "0.125"]
+    assert cells[0] == ["model", "66.7%", "50.0%", "9.5 to 90.5%", "0.0%", "0.0 to 65.8%", "0.125"]
     assert [row[-1] for row in cells] == ["0.125", "1.12", "2.12", "3.12"]
+
+
+def test_the_table_of_a_model_fits_a_terminal_of_80_columns():
+    results = make_results([True] * 172 + [True] * 28, [False] * 172 + [True] * 28)
+    results["model"] |= dict.fromkeys(("success", "strict_success_at_end"), results["floors"]["replay"]["success"])
+    for row in (results["model"], *results["floors"].values()):
+        row["final_distance"] = 1.234e-05
+    console = Console(width=80, record=True)
+    console.print(table(results))
+    rows = [line.split("│") for line in console.export_text().splitlines() if "│" in line]
+    assert len(rows) == 4
+    assert [cell.strip() for cell in rows[0][4:6]] == ["100.0%", "98.1 to 100.0%"]
+
+
+def test_the_printed_results_say_in_one_line_which_model_was_evaluated(tmp_path):
+    name = "two_room_with_a_name_that_says_all_there_is_to_say"
+    identity = {"run": name, "weights_hash": "0123456789abcdef", "dataset_hash": "fedcba9876543210"}
+    results = make_results([True, False], [False, False], **identity)
+    for row in (results["model"], *results["floors"].values()):
+        row["final_distance"] = 1.0
+    console = Console(width=80, record=True)
+    print_results(results, tmp_path, console)
+    lines = [line.strip() for line in console.export_text().splitlines()]
+    assert f"model: {name}, step 300, weights 0123456789ab, data fedcba987654" in lines

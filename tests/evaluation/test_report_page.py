@@ -136,8 +136,10 @@ def test_the_table_has_the_rates_counts_and_intervals_of_the_results(finished, p
 def test_what_all_policies_have_beside_rates_is_in_the_table_too(tmp_path):
     results = write_evaluation(tmp_path, REACHED, SOLVED)
     change(tmp_path, model=results["model"] | {"final_distance": 0.4567891})
-    rows = {row[0]: row for row in Page(save_page(tmp_path).read_text()).rows}
+    page = Page(save_page(tmp_path).read_text())
+    rows = {row[0]: row for row in page.rows}
     assert rows["policy"][-1] == "final distance"
+    assert "(Wilson). Final distance: median, as the environment measures it." in page.text
     assert (rows["model"][-1], rows["no action"][-1]) == ("0.457", NONE)
 
 

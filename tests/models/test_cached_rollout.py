@@ -113,14 +113,15 @@ def test_it_uses_the_weights_of_the_moment():
 
 
 class Counting(torch.nn.Module):
-    """Counts the rows that a module is given."""
+    """Counts the calls of a module and the rows that it is given."""
 
     def __init__(self, module):
         super().__init__()
-        self.module, self.num_rows = module, 0
+        self.module, self.num_rows, self.num_calls = module, 0, 0
 
     def forward(self, x):
         self.num_rows += x.shape[:-1].numel()
+        self.num_calls += 1
         return self.module(x)
 
 
@@ -136,12 +137,45 @@ def test_every_action_is_embedded_once_whatever_the_windows():
     assert counting.num_rows == past.shape[:2].numel() + candidates.shape[:3].numel()
 
 
+def num_pieces(rollout, candidates, *context):
+    """How many times the actions of candidates are embedded, and what they lead to."""
+    with torch.no_grad():
+        futures = rollout(*context)
+        counting = Counting(rollout.current_weights().action_encoder)
+        rollout._weights = (rollout._weights[0], rollout._weights[1]._replace(action_encoder=counting))
+        futures = rollout(*context)
+        before = counting.num_calls
+        return futures(candidates), counting.num_calls - before
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 1), (0.5, 2), (0.1, 10), (1e-9, 10)])
+def test_sequences_that_take_more_memory_than_there_is_are_imagined_in_pieces_with_the_same_results(
+    model, share, expected
+):
+    z, past, candidates = situation(2, 4)
+    whole = CachedRollout(model, CONTEXT)
+    needed = EPISODES * CANDIDATES * whole.current_weights().num_bytes(horizon=4, window=CONTEXT)
+    rollout = CachedRollout(model, CONTEXT, memory=max(int(share * needed), 1))
+    z_next, pieces = num_pieces(rollout, candidates, z, past)
+    assert pieces == expected
+    with torch.no_grad():
+        torch.testing.assert_close(z_next, whole(z, past)(candidates))
+
+
+def test_the_memory_of_a_sequence_holds_its_modulations_keys_and_values():
+    weights = CachedRollout(make_model(), CONTEXT).current_weights()
+    modulation, key_value = 6 * 32 * 4, 2 * 2 * 8 * 4  # bytes of one step in one of the two blocks
+    assert weights.num_bytes(9, CONTEXT) - weights.num_bytes(8, CONTEXT) >= 2 * modulation
+    assert weights.num_bytes(8, CONTEXT) - weights.num_bytes(8, CONTEXT - 1) >= 2 * key_value
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"window": 0}, "window=0"),
         ({"window": CONTEXT + 1}, f"window={CONTEXT + 1}"),
         ({"batch_size": 0}, "batch_size=0"),
+        ({"memory": 0}, "memory=0"),
         ({"precision": "float8"}, "float8"),
     ],
 )

@@ -62,8 +62,37 @@ def test_synchronized_in_every_iteration_it_is_adam_on_the_actions():
 def test_between_the_synchronized_iterations_nothing_is_rolled_out():
     cost = Walk(GOALS)
     search(cost, num_iterations=6, sync_every=3)
-    begin, sync, lifted, end = ["imagine"], ["imagine", "imagine"], ["predict", "predict"], ["imagine"]
-    assert cost.calls == begin + sync + lifted + sync + lifted + end
+    sync, lifted, end = ["imagine", "imagine"], ["predict", "predict"], ["imagine"]
+    assert cost.calls == sync + lifted + sync + lifted + end
+
+
+def test_virtual_embeddings_that_are_never_used_are_not_rolled_out():
+    cost = Walk(GOALS)
+    search(cost, num_iterations=6, sync_every=1)
+    assert cost.calls == 6 * ["imagine"] + ["imagine"]
+
+
+class Watched(Walk):
+    """A walk that notes, call by call, how far the last virtual embedding but one is from where the actions lead."""
+
+    def __init__(self, goals):
+        super().__init__(goals)
+        self.gaps = []
+
+    def predict(self, candidates, z):
+        self.gaps.append((z - candidates.cumsum(2)).detach()[:, :, -2])
+        return super().predict(candidates, z)
+
+
+def test_after_a_synchronization_the_virtual_embeddings_start_without_the_momentum_of_the_old_ones():
+    """Adam's first step has the learning rate's size in every number, whatever the gradient; with momentum it has not.
+
+    The actions stand still, so that the gap is what the step of the virtual embeddings has made of it.
+    """
+    cost = Watched(GOALS)
+    search(cost, num_iterations=9, sync_every=3, learning_rate=1e-12)
+    first_steps = torch.stack(cost.gaps[1::2])
+    torch.testing.assert_close(first_steps.abs(), torch.full_like(first_steps, SMALL["state_learning_rate"]))
 
 
 @pytest.mark.parametrize(("state_gradient", "moving"), [(0.0, [False, False, True]), (1.0, [True, True, True])])

@@ -190,6 +190,39 @@ def test_what_a_plan_is_taken_to_lead_to_can_be_seen():
     torch.testing.assert_close(mpc.imagine(state, plan.actions), positions[-1][:, None] + plan.actions.cumsum(1))
 
 
+def unequal_pasts(mpc):
+    """Positions and the state of episodes that have seen 2, 1 and 3 frames."""
+    position = STARTS.clone()
+    state = mpc.start(as_frames(position), as_frames(GOALS), EPISODES, action_dim=WIDTH)
+    for rows in ([0, 2], [2]):
+        plan, state = mpc.plan(state, rows)
+        position[rows] += plan.actions[:, 0]
+        state = mpc.observe(state, as_frames(position[rows]), plan.actions[:, 0], rows)
+    return position, state
+
+
+def test_what_is_imagined_of_an_episode_does_not_depend_on_how_many_frames_the_others_have_seen():
+    mpc = make_mpc(AdditiveModel(), context=3)  # whose model asserts that no padding is among what it is shown
+    position, state = unequal_pasts(mpc)
+    actions = torch.linspace(-0.5, 0.5, 3 * 4 * WIDTH).reshape(3, 4, WIDTH)
+    torch.testing.assert_close(mpc.imagine(state, actions), position[:, None] + actions.cumsum(1))
+
+
+def test_where_no_episode_plans_or_observes_nothing_changes():
+    model = AdditiveModel()
+    mpc = make_mpc(model, context=3)
+    _, state = unequal_pasts(mpc)
+    num_encoded = model.num_encoded
+    plan, planned = mpc.plan(state, rows=[])
+    observed = mpc.observe(state, torch.zeros(0, WIDTH, 1, 1), torch.zeros(0, WIDTH), rows=[])
+    assert (plan.actions.shape, plan.cost.shape) == ((0, 4, WIDTH), (0,))
+    assert model.num_encoded == num_encoded
+    for now in (planned, observed):
+        assert all(
+            torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(now, state, strict=True)
+        )
+
+
 def towards_the_goal(z, z_goal):
     return 0.9 * (z_goal - z[:, -1])
 
@@ -234,6 +267,26 @@ def test_of_plan_and_proposal_the_cheaper_is_taken(head, better):
     moves = slice(0, 2)  # the third episode is at its goal, where both do the same
     torch.testing.assert_close(guarded.actions[moves], expected.actions[moves])
     assert guarded.cost.isfinite().all()
+
+
+class Overflowing:
+    """A planner that stands still at no cost, and a goal cost that is `value` for all that moves."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, cost, mean, *, generator, on_iteration=None):
+        return Plan(mean, torch.zeros(len(mean)))
+
+    def judge(self, z_next, z_goal, actions):
+        return torch.where((actions != 0).any(-1).any(-1), self.value, 0.0)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_proposal_whose_cost_is_not_finite_loses(value):
+    fake = Overflowing(value)
+    plan = plan_of(with_proposal("guarded", towards_the_goal, planner=fake, goal_cost=fake.judge))
+    assert (plan.actions == 0).all() and (plan.cost == 0).all()
 
 
 def test_a_use_of_proposals_without_a_head_is_refused():

@@ -9,7 +9,7 @@ from tests.fakes import AdditiveModel
 WIDTH, MAX_ACTION = 2, 0.5
 STARTS = torch.tensor([[0.0, 0.0], [1.0, -1.0], [3.0, 3.0]])
 GOALS = torch.tensor([[1.7, -0.9], [1.2, 1.0], [3.0, 3.0]])
-CONTEXTS = (1, 3)
+WINDOWS = (1, 3)
 
 
 class StraightHead:
@@ -23,18 +23,18 @@ class StraightHead:
         return z_goal - z[:, -1]
 
 
-def propose(context=1, horizon=5, num_frames=1, model=None, head=None, rows=slice(None)):
+def propose(window=1, horizon=5, num_frames=1, model=None, head=None, rows=slice(None)):
     """A proposal after num_frames frames, and where its plan begins."""
     past = 0.1 * torch.ones(len(STARTS), num_frames - 1, WIDTH)
     z = torch.cat([STARTS[:, None], STARTS[:, None] + past.cumsum(1)], dim=1)
     bound = torch.full((WIDTH,), MAX_ACTION)
-    proposal = Proposal(head or StraightHead(), context, -bound, bound)
+    proposal = Proposal(head or StraightHead(), window, -bound, bound)
     return proposal(model or AdditiveModel(), z[rows], past[rows], GOALS[rows], horizon), z[rows, -1]
 
 
-@pytest.mark.parametrize(("context", "num_frames"), [(1, 1), (3, 1), (3, 2), (3, 3)])
-def test_what_it_proposes_leads_to_the_goal_within_the_bounds(context, num_frames):
-    actions, start = propose(context, num_frames=num_frames)
+@pytest.mark.parametrize(("window", "num_frames"), [(1, 1), (1, 3), (3, 1), (3, 2), (3, 3)])
+def test_what_it_proposes_leads_to_the_goal_within_the_bounds(window, num_frames):
+    actions, start = propose(window, num_frames=num_frames)
     assert actions.shape == (len(STARTS), 5, WIDTH)
     torch.testing.assert_close(start + actions.sum(1), GOALS)
     assert (actions.abs() <= MAX_ACTION).all()
@@ -49,12 +49,13 @@ def test_each_block_is_the_heads_at_where_the_model_says_it_is():
         position = position + action
 
 
-@pytest.mark.parametrize("context", CONTEXTS)
-def test_head_and_model_see_as_many_frames_as_the_context(context):
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("num_frames", [1, 2, 4])
+def test_the_model_sees_its_window_and_the_head_all_frames(window, num_frames):
     head, model = StraightHead(), AdditiveModel()
-    propose(context, horizon=5, model=model, head=head)
-    assert head.num_frames == [min(step, context) for step in (1, 2, 3, 4, 5)]
-    assert model.max_frames == context
+    propose(window, horizon=5, num_frames=num_frames, model=model, head=head)
+    assert head.num_frames == [num_frames + step for step in range(5)]
+    assert model.max_frames == window
 
 
 def test_a_horizon_of_one_needs_no_model():
@@ -65,8 +66,8 @@ def test_a_horizon_of_one_needs_no_model():
 
 
 def test_an_episode_does_not_depend_on_its_neighbours():
-    together, _ = propose(context=3)
-    alone, _ = propose(context=3, rows=slice(1, 2))
+    together, _ = propose(window=3)
+    alone, _ = propose(window=3, rows=slice(1, 2))
     torch.testing.assert_close(alone[0], together[1])
 
 

@@ -77,6 +77,15 @@ def test_predictions_from_what_is_imagined_are_what_is_imagined(situation, windo
     torch.testing.assert_close(cost.predict(candidates, imagined), imagined)
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_at_most_batch_size_sequences_are_predicted_at_once_with_the_same_results(situation, batch_size):
+    model, candidates = AdditiveModel(), situation[-1]
+    z = cost_of(situation, MeanDistance()).imagine(candidates)
+    predicted = cost_of(situation, MeanDistance(), model, batch_size).predict(candidates, z)
+    assert model.max_sequences == batch_size
+    torch.testing.assert_close(predicted, z)
+
+
 def test_a_prediction_follows_the_embedding_before_it_and_no_later_one(situation):
     cost, candidates = cost_of(situation, MeanDistance(), window=1), situation[-1]
     imagined = cost.imagine(candidates)

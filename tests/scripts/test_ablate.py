@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lewm.errors import InputError
 from lewm.evaluation.ablation_cells import make_cells
 from lewm.evaluation.ablation_run import Place, places
 from lewm.tracking import read_metrics, run_lock
@@ -194,7 +195,6 @@ def test_two_programs_do_not_write_one_ablation(finished):
         ("jobs=0", ("jobs=0",)),
         ("jobs=many", ("jobs",)),
         ("hydra/launcher=slrm", ("no launcher 'slrm'", "local, slurm")),
-        ("hydra/launcher=slurm", ("hydra-submitit-launcher",)),
         ("--cfg", ("--cfg", "key=value")),
         ("sigreg", ("'sigreg'", "key=value")),
     ],
@@ -202,6 +202,33 @@ def test_two_programs_do_not_write_one_ablation(finished):
 def test_a_mistake_is_one_line_and_starts_nothing(finished, argument, words):
     assert_one_line_error(finished.run("name=mistake", argument), *words)
     assert not (finished.folder.parent / "mistake").exists()
+
+
+@pytest.mark.parametrize(
+    ("package", "words"), [(None, "needs a package: uv pip install hydra-submitit-launcher"), (object(), "no srun")]
+)
+def test_a_cluster_needs_a_package_and_a_machine_of_it(monkeypatch, package, words):
+    monkeypatch.setattr(ablate.importlib.util, "find_spec", lambda name: package)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InputError, match=words):
+        ablate.check_launcher(["hydra/launcher=slurm"])
+
+
+def test_recordings_that_are_not_there_are_asked_for_in_one_line(tmp_path):
+    arguments = (*SWEEP, "env=recorded", f"data.path={tmp_path}/nowhere", f"output_dir={tmp_path}/out", "name=test")
+    code = run_program(lambda: ablate.main((sys.executable, "-c", "raise SystemExit")), *arguments)
+    assert_one_line_error(code, f"no dataset at {tmp_path}/nowhere", "data.path=")
+
+
+def test_cells_on_recordings_are_reported(tmp_path, capsys):
+    arguments = (*SWEEP, "env=recorded", f"data.path={tmp_path}/data")
+    for number, cell in enumerate(make_cells(arguments, tmp_path / "out" / "test")):
+        write_cell(cell, [], {"val/effective_rank": 3.0 + 6 * (number > 1) + number / 10})
+        path = cell.folder / "results.json"
+        results = json.loads(path.read_text())
+        path.write_text(json.dumps({key: results[key] for key in ("identity", "diagnostics")}))
+    assert run_program(ablate.main, *arguments, f"output_dir={tmp_path}/out", "name=test", "report_only=true") == 0
+    assert "none against sigreg: no success to compare" in capsys.readouterr().out
 
 
 def test_nothing_swept_is_nothing_to_compare(tmp_path):

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from lewm.command_line import check_overrides
 from scripts import planner_study
 
 
@@ -73,6 +74,7 @@ def test_what_was_evaluated_with_other_weights_or_settings_does_not_count(run, a
     with pytest.raises(SystemExit, match=r"scripts/plan\.py has refused"):
         planner_study.main([str(run), *overrides, "--planners", "cem"])
     assert len(asked) == 1
+    check_overrides("plan", [word for word in map(str, asked[0]) if "=" in word])
     assert asked[0][len(asked[0]) - len(overrides) :] == overrides
 
 

@@ -11,6 +11,12 @@ from lewm.training.build import build_model, build_mpc, build_regularizer
 from tests.programs import TINY, compose
 
 FRAME_SIZE, ACTION_DIM = 48, 10
+SIZES = {
+    "encoder": ("patch_size", "width", "depth", "num_heads"),
+    "projector": ("hidden_dim",),
+    "action_encoder": ("bottleneck_dim", "hidden_dim"),
+    "predictor": ("width", "depth", "num_heads", "head_dim", "mlp_dim"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +134,17 @@ def test_a_model_that_cannot_be_built_is_refused_by_name_and_value(config, part,
     message = refusal(build_model, changed, FRAME_SIZE, ACTION_DIM)
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(("part", "size"), [(part, size) for part, sizes in SIZES.items() for size in sizes])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_size_below_1_is_refused_by_name_and_value(config, part, size, value):
+    changed = replace(config.model, **{part: getattr(config.model, part) | {size: value}})
+    assert f"{size}={value} must be at least 1" in refusal(build_model, changed, FRAME_SIZE, ACTION_DIM)
+
+
+def test_frames_without_pixels_are_refused(config):
+    assert "image_size=0" in refusal(build_model, config.model, 0, ACTION_DIM)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from lewm.errors import InputError
 from lewm.models import HEADS
 from lewm.regularizers import SIGReg
 from lewm.training.checkpoint import save_checkpoint
-from lewm.training.head_files import load_heads, save_head
+from lewm.training.head_files import hash_of, load_heads, save_head
 from lewm.training.heads import FittedHead, build_head
 from tests.training.linear_world import head_config, recipe_for, write_walks
 
@@ -29,11 +29,11 @@ def save_run(run_dir, recipe, seed=0):
     return save_checkpoint(run_dir / "checkpoints", recipe, 1 + seed, model, SIGReg(), optimizer)
 
 
-def save_random_head(run_dir, recipe, name, seed=1):
+def save_random_head(run_dir, recipe, name, seed=1, **changes):
     config = head_config(name)
     torch.manual_seed(seed)
     head = build_head(config.head, recipe, config.fitting.max_steps)
-    save_head(run_dir, config, FittedHead(head, {"r2": 0.5}))
+    save_head(run_dir, config, FittedHead(head, {"r2": 0.5}), **changes)
     return head
 
 
@@ -92,6 +92,16 @@ def test_a_head_of_other_weights_is_refused(own_run, recipe):
     assert "other weights" in message and "train_head.py" in message and "head=inverse_dynamics" in message
 
 
+def test_a_head_belongs_to_the_weights_it_was_fitted_to_and_not_to_those_at_the_time_it_is_saved(own_run, recipe):
+    fitted_to = hash_of(next((own_run / "checkpoints").iterdir()) / "model.safetensors")
+    save_run(own_run, recipe, seed=1)
+    save_random_head(own_run, recipe, "inverse_dynamics", weights_hash=fitted_to)
+    assert "other weights" in refusal(own_run, "inverse_dynamics")
+    shutil.rmtree(own_run / "checkpoints")
+    save_run(own_run, recipe)
+    assert load_heads(own_run)["inverse_dynamics"] is not None
+
+
 def test_a_head_that_is_not_there_says_how_to_fit_it(own_run):
     shutil.rmtree(own_run / "heads" / "temporal_distance")
     assert f"train_head.py run={own_run} head=temporal_distance" in refusal(own_run, "temporal_distance")
@@ -111,9 +121,10 @@ def test_a_damaged_head_is_refused_by_its_path(own_run, file, content):
     assert str(own_run / "heads" / "inverse_dynamics") in refusal(own_run, "inverse_dynamics")
 
 
-def test_a_head_of_another_version_is_refused(own_run):
+@pytest.mark.parametrize("version", [1, 99])  # of version 1, the inputs were others
+def test_a_head_of_another_version_is_refused(own_run, version):
     path = own_run / "heads" / "inverse_dynamics" / "head.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 99}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
     assert "version" in refusal(own_run, "inverse_dynamics")
 
 

@@ -138,6 +138,12 @@ def test_a_loss_that_is_not_finite_is_one_line(walks):
         fit(walks, head_config("inverse_dynamics", num_steps=2), model)
 
 
+def test_weights_that_are_not_finite_in_the_end_are_one_line(walks):
+    """The loss of the first step is finite, and no other is looked at."""
+    with pytest.raises(InputError, match=r"weights of inverse_dynamics .* fitting\.learning_rate=1e\+30"):
+        fit(walks, head_config("inverse_dynamics", num_steps=4, learning_rate=1e30))
+
+
 def test_a_head_that_does_not_exist_is_answered_with_the_one_that_was_meant():
     with pytest.raises(InputError, match="'inverse_dynamics'"):
         read_heads(["inverse_dynamic"])
