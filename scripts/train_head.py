@@ -11,7 +11,7 @@ from lewm.errors import InputError
 from lewm.tracking import progress_bar
 from lewm.training.checkpoint import latest_checkpoint, load_recipe, load_weights
 from lewm.training.head_config import TrainHeadConfig
-from lewm.training.head_files import save_head
+from lewm.training.head_files import hash_of, save_head
 from lewm.training.heads import build_head, fit_head
 from scripts.plan import choose_device, open_data
 
@@ -32,12 +32,13 @@ def main(config: TrainHeadConfig) -> None:
     device = choose_device(config.device)
     use_all_cores(config.num_threads, num_local_ranks=1)
     model = recipe.build_model()
+    weights_hash = hash_of(checkpoint / "model.safetensors")  # a run that still trains may have others by then
     load_weights(checkpoint, model)
     model.to(device).eval()
     console, begin = Console(), time.perf_counter()
     with progress_bar(console) as progress:
         fitted = fit_head(model, recipe, data, config.head_config, seed=config.seed, progress=progress)
-    path = save_head(run_dir, config.head_config, fitted)
+    path = save_head(run_dir, config.head_config, fitted, weights_hash)
     num_parameters = sum(parameter.numel() for parameter in fitted.head.parameters())
     console.print(f"{config.head['name']}: {num_parameters:,} parameters, {time.perf_counter() - begin:.0f} s")
     for name, value in fitted.errors.items():
