@@ -82,7 +82,7 @@ def choose_env(config: PlanConfig, recipe: Recipe) -> EnvConfig:
     """The environment to plan in: that of env=, else the one that the model was trained in."""
     trained_in, env = recipe.config.env, config.env or recipe.config.env
     if not isinstance(env, EnvConfig):
-        raise InputError(f"run={config.run} was trained on recordings: there is no environment to plan in; give one, env=")
+        raise InputError(f"run={config.run} was trained on recordings: no environment to plan in; give one as env=")
     for key in ("frame_size", "frameskip"):
         wanted, given = getattr(trained_in, key), getattr(env, key)
         if given != wanted:
