@@ -31,6 +31,7 @@ from lewm.training.head_files import hash_of
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 ROOT = Path(__file__).parents[1]
 BUDGETS: dict[str, list[dict[str, int]]] = {
@@ -127,6 +128,9 @@ def save_figure(rows: list[dict[str, Any]], floor: dict[str, Any], path: Path) -
         axes.errorbar(evaluations, [100 * r.rate for r in rates], spread, marker="o", capsize=3, label=planner)
     axes.axhline(100 * floor["rate"], color="#888888", linestyle="--", label="random actions")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("action sequences imagined for each plan")
     axes.set_ylabel("strict success, % (95% interval)")
     axes.spines[["top", "right"]].set_visible(False)
