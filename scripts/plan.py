@@ -149,7 +149,7 @@ def open_data(path: str, env: EnvConfig | RecordingConfig, recipe: Recipe) -> Ep
     if data.actions.shape[1] != len(recipe.action_low):
         raise InputError(
             f"the actions of {env.name} in {path} have {data.actions.shape[1]} dimensions, and the model was trained on"
-            f" {len(recipe.action_low)}: give the environment that it was trained in, and a dataset of that"
+            f" {len(recipe.action_low)}: give the environment that it was trained in, its data as data_path"
         )
     return data
 

@@ -70,9 +70,10 @@ def test_it_finds_an_optimum_inside_the_bounds(searching, target, mean):
     assert (plan.cost < 0.05 * target.square().sum((1, 2))).all()
 
 
-def test_it_finds_the_bounds_when_the_optimum_is_beyond_them(searching, mean):
+@pytest.mark.parametrize("name", SEARCHING)
+def test_it_finds_the_bounds_when_the_optimum_is_beyond_them(name, mean):
     target = torch.tensor([[9.0, -9.0]]).expand(EPISODES, HORIZON, WIDTH)
-    plan = searching(Quadratic(target), mean, generator=generators(1, 2, 3))
+    plan = make_planner(name, std=1.0)(Quadratic(target), mean, generator=generators(1, 2, 3))
     corner = torch.stack([HIGH[0], LOW[1]]).expand_as(target)
     start, best = (Quadratic(target)(actions[:, None])[:, 0] for actions in (mean, corner))
     assert (plan.cost - best < 0.1 * (start - best)).all()

@@ -150,7 +150,7 @@ def test_an_environment_with_actions_of_another_size_is_refused(tiny, tmp_path):
     small = ("num_episodes=4", "env.collection.max_steps=30", "num_workers=1", f"data_path={path}")
     assert run_program(collect.main, *env, *small) is None
     code = run_plan(tiny, *env, f"data_path={path}")
-    assert_one_line_error(code, "have 1 dimensions", "trained on 2", "dataset")
+    assert_one_line_error(code, "have 1 dimensions", "trained on 2", "data_path")
 
 
 def test_heads_that_act_are_part_of_what_was_evaluated(tiny, tmp_path):
