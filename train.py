@@ -51,13 +51,9 @@ def main(config: TrainConfig) -> None:
     accelerator = start_accelerator(config)
     console = Console(quiet=not accelerator.is_main_process)
     env = config.env if isinstance(config.env, EnvConfig) else None
-    # What is wrong with any of these is said before there is a run folder, and before data are collected.
+    check_parts(config)
     expert = build(EXPERTS, env.collection.expert, "expert") if env else None
-    if env:
-        make_env(env).close()
     head_configs = read_heads(config.heads)
-    check_context(config)
-    build(PLANNERS, config.planner, "planner", low=torch.zeros(1), high=torch.ones(1))
     with ExitStack() as stack:
         checkpoint = find_checkpoint(config)
         accelerator.wait_for_everyone()
@@ -113,8 +109,11 @@ def main(config: TrainConfig) -> None:
     console.print(f"checkpoint: {latest_checkpoint(config.run_dir)}\ncurves: tensorboard --logdir {config.output_dir}")
 
 
-def check_context(config: TrainConfig) -> None:
-    """Refuses clips that are longer than what the model sees."""
+def check_parts(config: TrainConfig) -> None:
+    """What is wrong with environment, planner or clips is said before there is a run folder and data are collected."""
+    if isinstance(config.env, EnvConfig):
+        make_env(config.env).close()
+    build(PLANNERS, config.planner, "planner", low=torch.zeros(1), high=torch.ones(1))
     if config.training.num_frames > config.model.context + 1:
         raise InputError(
             f"training.num_frames={config.training.num_frames} asks for longer contexts than"

@@ -158,12 +158,13 @@ def as_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def versions() -> dict[str, str]:
+    """Of each package, or that it is not there."""
     found = {}
     for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            continue  # what is left out is said where its races are
+            found[name] = "not installed"
     return found
 
 

@@ -28,16 +28,18 @@ def reset(env, state, **options):
 
 def state_and_draw(env, factor):
     """A state that is one by default and with a value of the factor, too; and that value."""
+    refusals = []
     for seed in range(50):
         state = env.reset(seed=seed)[0]["state"]
         env.reset(seed=seed, options={"variation": [factor]})
         drawn = {factor: env.variation[factor]}
         try:
             reset(env, state, variation=drawn)
-        except ValueError:  # inside a wall, say, that has moved
-            continue
-        return state, drawn
-    raise AssertionError(f"no state fits both the default and another {factor}")
+        except ValueError as error:  # inside a wall, say, that has moved
+            refusals.append(str(error))
+        else:
+            return state, drawn
+    raise AssertionError(f"no state fits both the default and another {factor}: {refusals}")
 
 
 def after_some_steps(env):
