@@ -1,7 +1,8 @@
 """Hydra's command line in front of typed configurations, with suggestions and one-line errors."""
 
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -19,8 +20,20 @@ from lewm.errors import InputError, one_line_errors
 Schema = TypeVar("Schema")
 
 
-def program(config_name: str, schema: type[Schema]) -> Callable[[Callable[[Schema], None]], Callable[[], None]]:
-    """Makes a program's entry point of a function of its typed configuration: Hydra's command line, one-line errors."""
+Inherit = Callable[[dict[str, Any]], dict[str, dict[str, Any]]]
+"""What the command line says, by key, choices of a sweep as a list -> values of groups that it does not choose."""
+
+
+def program(
+    config_name: str, schema: type[Schema], inherit: Inherit | None = None
+) -> Callable[[Callable[[Schema], None]], Callable[[], None]]:
+    """Makes a program's entry point of a function of its typed configuration: Hydra's command line, one-line errors.
+
+    Args:
+      config_name: of a file in configs/.
+      schema: of the configuration.
+      inherit: gives groups the values that they have elsewhere, before single keys of the command line change them.
+    """
 
     def decorate(function: Callable[[Schema], None]) -> Callable[[], None]:
         def run() -> None:
@@ -33,8 +46,9 @@ def program(config_name: str, schema: type[Schema]) -> Callable[[Callable[[Schem
 
             with one_line_errors():
                 words = expand_components(schema, typed[1:])
-                check_overrides(config_name, words)
-            sys.argv = [typed[0], *words]  # which Hydra reads
+                inherited = inherited_words(inherit, words) if inherit else []
+                check_overrides(config_name, words, inherited)
+            sys.argv = [typed[0], *inherited, *words]  # which Hydra reads
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)()
             if dist.is_available() and dist.is_initialized():
                 dist.destroy_process_group()
@@ -75,6 +89,26 @@ def expand_components(schema: type[Any], arguments: list[str]) -> list[str]:
     return words
 
 
+def inherited_words(inherit: Inherit, arguments: list[str]) -> list[str]:
+    """The words that give each inherited group its values in place of those of its file."""
+    chosen = {
+        override.key_or_group: list(override.sweep_iterator()) if override.is_sweep_override() else override.value()
+        for override in _parse([word for word in arguments if "=" in word and not word.startswith("-")])
+        if not override.is_delete()
+    }
+    inherited = inherit(chosen)
+    return [word for group, values in inherited.items() for word in (f"~{group}", f"++{group}={_literal(values)}")]
+
+
+def _literal(value: Any) -> str:
+    """A value as Hydra's grammar spells it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_literal(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return json.dumps(value)
+
+
 def _component_keys(schema: type[Any], prefix: str = "") -> list[str]:
     """Dotted keys of the components of a schema, but for those that are chosen by their file in configs/."""
     keys = []
@@ -109,8 +143,14 @@ def _parse(words: list[str]) -> list[Override]:
         raise InputError(str(error).splitlines()[0]) from None
 
 
-def check_overrides(config_name: str, arguments: list[str]) -> None:
-    """Refuses a misspelt key or choice on the command line with a suggestion, before Hydra does without one."""
+def check_overrides(config_name: str, arguments: list[str], inherited: Sequence[str] = ()) -> None:
+    """Refuses a misspelt key or choice on the command line with a suggestion, before Hydra does without one.
+
+    Args:
+      config_name: of a file in configs/.
+      arguments: the words.
+      inherited: words that stand before them; see inherited_words.
+    """
     # Hydra's own options begin with a dash and may take the word after them (--cfg job).
     before = ["", *arguments]
     words = [word for word, last in zip(arguments, before, strict=False) if "=" in word or not last.startswith("-")]
@@ -134,7 +174,7 @@ def check_overrides(config_name: str, arguments: list[str]) -> None:
         choices.append(f"{override.key_or_group}={choice}")
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            composed = hydra.compose(config_name, choices)
+            composed = hydra.compose(config_name, [*inherited, *choices])
     except HydraException as error:  # a group that this program does not have
         raise InputError(f"{config_name}: {str(error).splitlines()[0]}") from None
     keys = flat(OmegaConf.to_container(composed, resolve=False))

@@ -1,5 +1,7 @@
 """Evaluates a trained run by planning: `python scripts/plan.py run=runs/my_run planner=cem_paper seed=1`.
 
+It plans as the run did at the end of its training, but for what the command line chooses.
+
 Baselines are evaluated on the same pairs: `policy=expert name=expert`. An interrupted evaluation goes on where it was.
 """
 
@@ -36,7 +38,26 @@ from lewm.training.head_files import load_heads
 POLICIES = ("mpc", "amortized", "behaviour_cloning", "expert", *FLOORS)
 
 
-@program("plan", PlanConfig)
+def as_trained(chosen: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Planner and planning of the run, as far as the command line chooses none."""
+    run, groups = chosen.get("run"), [group for group in ("planner", "planning") if group not in chosen]
+    if run is None or chosen.get("protocol") is not None or not groups:
+        return {}
+    if isinstance(run, list):
+        raise InputError(f"several runs, which may plan differently: choose {' and '.join(map('{}='.format, groups))}")
+    checkpoint = latest_checkpoint(Path(str(run)))
+    if checkpoint is None:
+        return {}  # which main refuses
+    config = load_recipe(checkpoint)[0].config
+    if "planning" in groups and config.planning.proposal == "alone" and "planner" in chosen:
+        raise InputError(
+            f"planner={chosen['planner']} has nothing to do: in this run an inverse-dynamics head acts alone"
+            " (planning.proposal=alone); choose planning=mpc or planning=proposed"
+        )
+    return {group: vars(config.planning) if group == "planning" else config.planner for group in groups}
+
+
+@program("plan", PlanConfig, inherit=as_trained)
 def main(config: PlanConfig) -> None:
     run_dir, console = Path(config.run), Console()
     checkpoint = latest_checkpoint(run_dir)

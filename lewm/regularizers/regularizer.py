@@ -16,6 +16,7 @@ class Regularizer(nn.Module):
     The samples of a time step are those of all ranks: n ranks give what one process with the whole batch does.
     """
 
+    @torch.compiler.disable  # its backward passes are written out, and its kernels chosen by size
     def forward(self, z: Tensor, *, generator: torch.Generator) -> Tensor:
         """Mean over time steps.
 

@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from lewm.clip import Clip
+from lewm.training.build import build_regularizer
 from lewm.training.objective import Objective
 from lewm.training.trainer import copy_last_loss, learning_rate
+from tests.programs import compose
 
 BATCH, FRAMES, DIM, ACTIONS = 5, 4, 3, 2
 
@@ -115,6 +117,18 @@ def test_the_loss_is_float32_under_autocast(objective, clip):
         loss, z = objective(clip, generator())
     assert {part.dtype for part in loss} == {torch.float32}
     assert z.dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch.compile looks at it
+@pytest.mark.parametrize("name", ["sigreg", "wristband"])
+def test_a_compiled_objective_trains_the_same(clip, name):
+    """As `accelerate launch --dynamo_backend` compiles it."""
+    objective = Objective(LinearModel(), build_regularizer(compose(f"regularizer={name}").regularizer), 3.0)
+    results = []
+    for call in (objective, torch.compile(objective, backend="eager")):
+        loss, _ = call(clip, generator())
+        results.append((loss.total, torch.autograd.grad(loss.total, objective.model.encoder)))
+    torch.testing.assert_close(*results)
 
 
 def test_the_copy_last_loss_is_that_of_predicting_no_change():

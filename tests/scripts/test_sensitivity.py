@@ -1,0 +1,90 @@
+"""scripts/sensitivity.py: moves to the edge of success, distances and errors of a tiny run."""
+
+import numpy as np
+import pytest
+import torch
+
+import train
+from envs.push_t import PushT
+from envs.push_t_blocks import to_world
+from envs.two_room import TwoRoom
+from scripts import sensitivity
+from tests.programs import TINY, assert_one_line_error, run_program
+
+PUSH_T_STATE = np.array([100.0, 120, 250, 260, 0.7, 0, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["agent_x", "agent_y", "block_x", "block_y", "block_angle"])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_number_is_put_off_to_the_edge_of_success(name, sign):
+    env = PushT()
+    amount = sensitivity.edge_of_success(env, PUSH_T_STATE, name, sign)
+    assert np.sign(amount) == sign
+    assert env.distance(sensitivity.moved(env, PUSH_T_STATE, name, amount), PUSH_T_STATE) == pytest.approx(1)
+    assert env.distance(sensitivity.moved(env, PUSH_T_STATE, name, 0.9 * amount), PUSH_T_STATE) < 1
+
+
+def test_a_number_that_success_does_not_ask_for_has_no_edge():
+    assert sensitivity.edge_of_success(PushT(), PUSH_T_STATE, "block_velocity_x", 1) is None
+
+
+def test_a_block_turns_about_its_centre_of_mass():
+    env = PushT()
+    turned = sensitivity.moved(env, PUSH_T_STATE, "block_angle", 1.1)
+    centre = np.array(env.simulator.block.centre)
+    assert turned[4] == pytest.approx(1.8)
+    assert to_world(centre, turned[2:4], turned[4]) == pytest.approx(to_world(centre, PUSH_T_STATE[2:4], 0.7))
+
+
+def test_distances_are_those_of_frames_that_differ_by_the_move():
+    class Brightness(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def encode(self, pixels):  # where the dark pixels are
+            darkness = 255 - pixels.float().mean(2)
+            x = torch.arange(pixels.shape[-1], dtype=torch.float)
+            return torch.stack([(darkness.sum(-2) * x).sum(-1) / darkness.sum((-2, -1))] * 3, dim=-1)
+
+    env = TwoRoom()
+    states = np.array([[60.0, 60.0], [61.0, 160.0]])
+    found = sensitivity.latent_distances(Brightness(), env, states, np.random.default_rng(0))
+    assert list(found) == list(env.state_names)
+    across, along = (found[name][1] for name in env.state_names)
+    assert across.min() > 100 * along.max()  # x moves what is dark along x, y does not
+    assert found[env.state_names[0]][0] == pytest.approx(sensitivity.edge_of_success(env, states[0], "agent_x", 1))
+
+
+def test_errors_are_those_of_the_rollout_and_of_no_change():
+    class Counter(torch.nn.Module):
+        """Embeds the frame number, and imagines that it grows by two for each step."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def encode(self, pixels):
+            return pixels[:, :, :1, 0, 0].float()
+
+        def rollout(self, z, actions):
+            return z[:, -1:] + 2 * torch.arange(1, sensitivity.HORIZON + 1)[None, :, None]
+
+    pixels = torch.arange(8, dtype=torch.uint8)[None, :, None, None, None].expand(4, 8, 3, 2, 2)
+    errors = sensitivity.prediction_errors(Counter(), pixels, torch.zeros(4, 7, 2))
+    assert errors.tolist() == [[1, 4, 9, 16, 25, 25]] * 4
+
+
+def test_a_run_is_judged(tmp_path, two_room_data, capsys):
+    assert run_program(train.main, *TINY, f"data.path={two_room_data.path}", f"output_dir={tmp_path}") is None
+    capsys.readouterr()
+    sensitivity.main([str(tmp_path / "tiny"), "--frames", "4"])
+    printed = capsys.readouterr().out
+    for word in ("agent_x off by", "agent_y off by", "prediction, 1 ahead", "prediction, 5 ahead", "no change"):
+        assert word in printed
+
+
+@pytest.mark.parametrize(("arguments", "words"), [([], ["holds no checkpoint"]), (["--frames", "0"], ["--frames 0"])])
+def test_bad_arguments_are_refused(tmp_path, arguments, words):
+    code = run_program(lambda: sensitivity.main([str(tmp_path), *arguments]))
+    assert_one_line_error(code, *words)
