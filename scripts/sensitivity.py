@@ -7,7 +7,7 @@ predicts for recorded actions. What the errors drown, a planner cannot aim at.
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,25 +57,44 @@ def edge_of_success(env: Any, state: State, name: str, sign: int) -> float | Non
     return sign * far
 
 
+class Distances(NamedTuple):
+    """What putting one number of the state off does.
+
+    Attributes:
+      amount: median of how far it was off; nan if no state could be moved.
+      squared: (M,) squared distances between embeddings, one for each state that could be moved.
+      num_left_out: states for which the environment refused the other one, or that no amount brings to the edge.
+    """
+
+    amount: float
+    squared: NDArray[np.float32]
+    num_left_out: int
+
+
 def latent_distances(
     model: JEPA, env: Any, states: NDArray[np.float64], rng: np.random.Generator
-) -> dict[str, tuple[float, NDArray[np.float32]]]:
-    """By name: the median amount, and the squared distances at the states that can be moved by it."""
+) -> dict[str, Distances]:
+    """By name of the number that was put off: all that are no velocities."""
     found = {}
     for name in (name for name in env.state_names if "velocity" not in name):
-        pairs, amounts = [], []
+        pairs, amounts, num_left_out = [], [], 0
         for state in states:
             amount = edge_of_success(env, state, name, rng.choice([-1, 1]))
-            if amount is None:
-                continue
             try:
-                pairs.append([_draw(env, state), _draw(env, moved(env, state, name, amount))])
+                frames = None if amount is None else [_draw(env, state), _draw(env, moved(env, state, name, amount))]
             except ValueError:  # the environment cannot be in that state
-                continue
-            amounts.append(abs(amount))
-        if pairs:
-            z = embed(model, torch.from_numpy(np.array(pairs)).movedim(-1, -3), 512)
-            found[name] = (float(np.median(amounts)), (z[:, 1] - z[:, 0]).square().sum(-1).numpy())
+                frames = None
+            if frames is None:
+                num_left_out += 1
+            else:
+                pairs.append(frames)
+                amounts.append(abs(amount))
+        if not pairs:
+            found[name] = Distances(np.nan, np.zeros(0, np.float32), num_left_out)
+            continue
+        z = embed(model, torch.from_numpy(np.array(pairs)).movedim(-1, -3), 512)
+        squared = (z[:, 1] - z[:, 0]).square().sum(-1).numpy()
+        found[name] = Distances(float(np.median(amounts)), squared, num_left_out)
     return found
 
 
@@ -92,16 +111,21 @@ def prediction_errors(model: JEPA, pixels: Tensor, actions: Tensor) -> Tensor:
     return torch.cat([errors, (z[:, -1:] - z[:, seen - 1 : seen]).square().sum(-1)], dim=1)
 
 
-def print_rows(distances: dict[str, tuple[float, NDArray[np.float32]]], errors: Tensor, console: Console) -> None:
+def print_rows(distances: dict[str, Distances], errors: Tensor, console: Console) -> None:
     table = Table()
     for header in ("squared distance in latent space", "median", "lower quartile", "upper quartile"):
         table.add_column(header, justify="left" if header.startswith("squared") else "right")
-    rows = [(f"{name} off by {amount:.3g}", values) for name, (amount, values) in distances.items()]
+    rows = [
+        (f"{name} off by {found.amount:.3g}", found.squared) for name, found in distances.items() if len(found.squared)
+    ]
     words = [f"prediction, {step + 1} ahead" for step in range(HORIZON)] + [f"no change, {HORIZON} ahead"]
     rows += list(zip(words, errors.T.numpy(), strict=True))
     for word, values in rows:
         table.add_row(word, *(f"{np.quantile(values, share):.3g}" for share in (0.5, 0.25, 0.75)))
     console.print(table)
+    for name, found in distances.items():
+        if found.num_left_out:
+            console.print(f"{name}: {found.num_left_out} frames left out, the environment cannot be put off there")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import train
 from envs.push_t import PushT
@@ -51,9 +52,34 @@ def test_distances_are_those_of_frames_that_differ_by_the_move():
     states = np.array([[60.0, 60.0], [61.0, 160.0]])
     found = sensitivity.latent_distances(Brightness(), env, states, np.random.default_rng(0))
     assert list(found) == list(env.state_names)
-    across, along = (found[name][1] for name in env.state_names)
+    across, along = (found[name].squared for name in env.state_names)
     assert across.min() > 100 * along.max()  # x moves what is dark along x, y does not
-    assert found[env.state_names[0]][0] == pytest.approx(sensitivity.edge_of_success(env, states[0], "agent_x", 1))
+    assert found[env.state_names[0]].amount == pytest.approx(sensitivity.edge_of_success(env, states[0], "agent_x", 1))
+
+
+def test_frames_that_the_environment_cannot_be_put_off_at_are_counted_and_told(capsys):
+    class Nothing(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def encode(self, pixels):
+            return torch.zeros(*pixels.shape[:2], 3)
+
+    class Refusing(TwoRoom):
+        def set_state(self, state):
+            if state[0] != 60:
+                raise ValueError("not there")
+            super().set_state(state)
+
+    states = np.array([[60.0, 60.0], [60.0, 160.0], [61.0, 160.0]])
+    found = sensitivity.latent_distances(Nothing(), Refusing(), states, np.random.default_rng(0))
+    counted = {name: (len(each.squared), each.num_left_out) for name, each in found.items()}
+    assert counted == {"agent_x": (0, 3), "agent_y": (2, 1)}
+    sensitivity.print_rows(found, torch.zeros(1, sensitivity.HORIZON + 1), Console())
+    printed = capsys.readouterr().out
+    assert "agent_x: 3 frames left out" in printed and "agent_y: 1 frames left out" in printed
+    assert "agent_y off by" in printed and "agent_x off by" not in printed
 
 
 def test_errors_are_those_of_the_rollout_and_of_no_change():
