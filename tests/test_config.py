@@ -90,7 +90,7 @@ def test_every_option_of_every_group_composes_and_builds(option):
         model = build_model(config.model, size, action_dim=2 * config.env.frameskip)
     build_regularizer(config.regularizer)
     bound = torch.ones(2 * config.env.frameskip)
-    heads = {"inverse_dynamics": torch.nn.Identity()}
+    heads = {option.removeprefix("head="): torch.nn.Identity() for option in HEADS}
     mpc = build_mpc(model, config.planner, config.planning, -bound, bound, seed=0, heads=heads)
     assert mpc.horizon == config.planning.horizon
 

@@ -80,9 +80,13 @@ def build_goal_cost(config: str | Component, heads: Mapping[str, nn.Module]) -> 
         component = {"name": name}
     if name == "temporal_distance":
         if name not in heads:
-            raise InputError(f"planning.goal_cost={name} needs a head: fit it with scripts/train_head.py head={name}")
+            raise InputError(_needs_head(f"planning.goal_cost={name}", name))
         arguments["head"] = heads[name]
     return cast(GoalCost, build(GOAL_COSTS, component, "planning.goal_cost", **arguments))
+
+
+def _needs_head(key: str, name: str) -> str:
+    return f"{key} needs a head: train with heads=[{name}], or fit it with scripts/train_head.py head={name}"
 
 
 def _weighted_costs(component: Component, heads: Mapping[str, nn.Module]) -> tuple[tuple[float, GoalCost], ...]:
@@ -135,10 +139,7 @@ def build_mpc(
     if planning.proposal != "none":
         head = heads.get("inverse_dynamics")
         if head is None and planning.proposal in PROPOSAL_USES:
-            raise InputError(
-                f"planning.proposal={planning.proposal} needs a head:"
-                " fit it with scripts/train_head.py head=inverse_dynamics"
-            )
+            raise InputError(_needs_head(f"planning.proposal={planning.proposal}", "inverse_dynamics"))
         proposal = Proposal(cast(InverseDynamics, head), window, low.flatten(), high.flatten())
     return MPC(
         model=model,

@@ -184,7 +184,7 @@ def smaller(
     model: JEPA, frames: Tensor, goals: Tensor, repeats: int, device: torch.device, progress: Progress
 ) -> dict[str, float]:
     """Median ms of a plan of one episode by the default planner, and of an action block by an inverse-dynamics head."""
-    planner, settings = option("planner", "cem"), {"precision": "float32"}
+    planner, settings = option("planner", "icem"), {"precision": "float32"}
     plan = our_plan(model, planner, settings, frames, goals, planning="mpc")
     head = (
         build(
@@ -205,7 +205,7 @@ def smaller(
     with torch.no_grad():
         z_goal = model.encode(goals[:, None])[:, 0]
     plans: Plans = {
-        "planner=cem planning=mpc": lambda _: plan(planner["num_iterations"]),
+        "planner=icem planning=mpc": lambda _: plan(planner["num_iterations"]),
         "amortized policy, an action block": act,
     }
     return {name: 1e3 * value for name, value in race(plans, 1, repeats, device, progress).items()}
