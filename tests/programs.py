@@ -49,6 +49,7 @@ TINY_TRAINING = (
 TINY_EVALUATION = (
     "planner.num_samples=6",
     "planner.num_elites=2",
+    "planner.num_kept=1",
     "planner.num_iterations=1",
     "planning.horizon=2",
     "evaluation.num_pairs=4",

@@ -102,6 +102,11 @@ def test_an_experiment_chooses_the_options_of_its_groups():
     assert (config.planner["num_samples"], config.planning.num_executed) == (300, 5)
 
 
+def test_planning_by_temporal_distance_differs_in_the_cost_alone(values):
+    temporal = asdict(compose("planning=temporal"))
+    assert temporal == edited(values, "planning.goal_cost", "temporal_distance")
+
+
 def test_the_command_line_beats_an_experiment():
     config = compose("experiment=paper", "model=micro", "training.batch_size=7", "env.frame_size=64")
     assert (config.model.name, config.training.batch_size, config.env.frame_size) == ("micro", 7, 64)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lewm.config import CONFIGS
 from lewm.controller import Controller
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
@@ -129,6 +130,16 @@ def test_planner_and_planning_can_be_chosen_by_the_names_of_their_files(run):
     controller = Controller.load(run, planner="cem_paper", planning="lewm", horizon=4, num_executed=1)
     assert controller.mpc.planner.num_samples == 300
     assert (controller.mpc.horizon, controller.mpc.context, controller.mpc.rollout.window) == (4, 1, 3)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "planning").glob("*.yaml")))
+def test_every_file_of_planning_says_all_that_a_controller_needs(run, name):
+    controller = Controller.load(run, planning=name, goal_cost="last_distance", proposal="none")
+    assert controller.mpc.horizon == compose(f"planning={name}").planning.horizon
+
+
+def test_planning_by_a_head_that_is_not_there_says_how_to_fit_it(run):
+    assert "scripts/train_head.py head=temporal_distance" in refusal(Controller.load, run, planning="temporal")
 
 
 def refusal(function, *arguments, **keywords):

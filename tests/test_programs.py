@@ -185,7 +185,13 @@ def test_the_same_command_again_is_refused_and_changes_nothing(quickstart):
 def test_planning_again_writes_its_own_results_on_the_same_pairs(quickstart):
     _, run_dir, _ = quickstart
     before = snapshot(run_dir)
-    planner = ("planner.num_samples=8", "planner.num_elites=2", "planner.num_iterations=1", "planning.horizon=2")
+    planner = (
+        "planner=cem",
+        "planner.num_samples=8",
+        "planner.num_elites=2",
+        "planner.num_iterations=1",
+        "planning.horizon=2",
+    )
     pairs = ("evaluation.num_pairs=8", "evaluation.num_videos=1")
     assert (
         run_program(plan.main, f"run={run_dir}", "name=again", "device=cpu", "num_threads=1", *planner, *pairs) is None
