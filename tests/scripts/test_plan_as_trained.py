@@ -18,7 +18,8 @@ EVALUATION = ("evaluation.num_pairs=2", "evaluation.offset=12", "evaluation.budg
 def run(tmp_path_factory, two_room_data):
     """The folder of a tiny run that was evaluated with another planner and another planning than plan.yaml's."""
     folder = tmp_path_factory.mktemp("runs")
-    words = [word for word in TINY if not word.startswith(("planner.num_elites", "planner.num_kept", "planner.num_iterations"))]
+    own = ("planner.num_elites", "planner.num_kept", "planner.num_iterations")
+    words = [word for word in TINY if not word.startswith(own)]
     arguments = (*SEARCH, *words, f"data.path={two_room_data.path}", f"output_dir={folder}")
     assert run_program(train.main, *arguments) is None
     return folder / "tiny"
