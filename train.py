@@ -19,30 +19,31 @@ from torch import nn
 
 from envs.experts import EXPERTS
 from envs.experts.expert import Expert
-from lewm.command_line import program
 from lewm.config import EnvConfig, TrainConfig, build, check_resumed, save
+from lewm.config.command_line import program
 from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.collection import collect
 from lewm.data.device_clips import DeviceClips
 from lewm.data.episodes import Episodes
 from lewm.data.normalize import ActionNormalizer
+from lewm.diagnostics.probing import Validation
 from lewm.distributed import use_all_cores
 from lewm.environment import make_env
 from lewm.errors import InputError
 from lewm.evaluation.evaluate import evaluate, print_results
 from lewm.evaluation.manifests import choose_manifest
 from lewm.evaluation.mpc_policy import MPCPolicy
-from lewm.evaluation.probing import Validation
-from lewm.evaluation.report import save_results
 from lewm.evaluation.results import describe_model, describe_policy
+from lewm.files import run_lock, sha256_of, write_json
+from lewm.heads.config import HeadConfig, read_heads
+from lewm.heads.files import save_head
+from lewm.heads.fitting import build_head, fit_head
 from lewm.models import JEPA
 from lewm.planning import PLANNERS
-from lewm.tracking import describe_process, progress_bar, run_lock
+from lewm.provenance import describe_process
+from lewm.tracking import progress_bar
 from lewm.training.build import build_mpc, build_objective
-from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe
-from lewm.training.head_config import HeadConfig, read_heads
-from lewm.training.head_files import hash_of, save_head
-from lewm.training.heads import build_head, fit_head
+from lewm.training.checkpoint import ModelSpec, latest_checkpoint, load_spec
 from lewm.training.trainer import Trainer
 
 
@@ -64,7 +65,7 @@ def main(config: TrainConfig) -> None:
         data = prepare_data(config, expert, accelerator, progress)
         train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
         normalizer = ActionNormalizer.fit(training_actions(data, train_ids))
-        recipe = Recipe(
+        spec = ModelSpec(
             config, normalizer, tuple(data.metadata.action_low), tuple(data.metadata.action_high), data.content_hash
         )
         clips, held_out_clips = (
@@ -74,21 +75,21 @@ def main(config: TrainConfig) -> None:
         validation = Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=512, seed=0)
 
         torch.manual_seed(config.seed)
-        model = recipe.build_model()
+        model = spec.build_model()
         model.fit_normalization(validation.fit.pixels)
         objective = build_objective(model, config.regularizer)
         device = str(accelerator.device)
         heads = {
-            head.head["name"]: build_head(head.head, recipe, head.fitting.max_steps).to(device).eval()
+            head.head["name"]: build_head(head.head, spec, head.fitting.max_steps).to(device).eval()
             for head in head_configs
         }
-        policy = make_policy(recipe, model, heads, device)
+        policy = make_policy(spec, model, heads, device)
         manifest = choose_manifest(data, held_out, env, config.evaluation, console.print) if env else None
         if config.data.device == "cuda":
             clips = DeviceClips(
                 data, train_ids, config.training.num_frames, config.env.frameskip, normalizer, accelerator.device
             )
-        trainer = Trainer(config, recipe, accelerator, objective, clips, validation, progress)
+        trainer = Trainer(config, spec, accelerator, objective, clips, validation, progress)
         start = start_of(checkpoint, data) if checkpoint else 0
         if not trainer.fit(checkpoint, start):
             console.print(f"interrupted; a checkpoint is written. Go on with resume=true name={config.name}")
@@ -97,14 +98,14 @@ def main(config: TrainConfig) -> None:
             return
 
         model.eval()
-        fit_heads(heads, head_configs, recipe, model, data, progress)
-        results = {"identity": identify(recipe, list(heads), device), "diagnostics": validation(model)}
+        fit_heads(heads, head_configs, spec, model, data, progress)
+        results = {"identity": identify(spec, list(heads), device), "diagnostics": validation(model)}
         if env and manifest:
             results = evaluate(
                 policy, data, manifest, env, config.evaluation, config.run_dir, **results, progress=progress
             )
         else:
-            save_results(results, config.run_dir / "results.json")
+            write_json(config.run_dir / "results.json", results)
     print_results(results, config.run_dir, console)
     console.print(f"checkpoint: {latest_checkpoint(config.run_dir)}\ncurves: tensorboard --logdir {config.output_dir}")
 
@@ -121,36 +122,36 @@ def check_parts(config: TrainConfig) -> None:
         )
 
 
-def make_policy(recipe: Recipe, model: JEPA, heads: dict[str, nn.Module], device: str) -> MPCPolicy:
+def make_policy(spec: ModelSpec, model: JEPA, heads: dict[str, nn.Module], device: str) -> MPCPolicy:
     """What acts in the evaluation; made before training, so that mistakes in its configuration are found by then."""
-    config, frameskip = recipe.config, recipe.config.env.frameskip
-    bounds = recipe.normalizer.block_bounds(recipe.action_low, recipe.action_high, frameskip)
+    config, frameskip = spec.config, spec.config.env.frameskip
+    bounds = spec.normalizer.block_bounds(spec.action_low, spec.action_high, frameskip)
     low, high = (bound.unflatten(0, (frameskip, -1)).to(device) for bound in bounds)
     mpc = build_mpc(model, config.planner, config.planning, low, high, config.seed, heads)
-    return MPCPolicy(mpc, recipe.normalizer, frameskip, len(recipe.action_low), config.planning.num_executed, device)
+    return MPCPolicy(mpc, spec.normalizer, frameskip, len(spec.action_low), config.planning.num_executed, device)
 
 
 def fit_heads(
     heads: dict[str, nn.Module],
     configs: list[HeadConfig],
-    recipe: Recipe,
+    spec: ModelSpec,
     model: JEPA,
     data: Episodes,
     progress: Progress,
 ) -> None:
     """Fits and saves the heads of the trained model, and fills the modules that the policy has with them."""
     for config in configs:
-        fitted = fit_head(model, recipe, data, config, seed=recipe.config.seed, progress=progress)
-        save_head(recipe.config.run_dir, config, fitted)
+        fitted = fit_head(model, spec, data, config, seed=spec.config.seed, progress=progress)
+        save_head(spec.config.run_dir, config, fitted)
         heads[config.head["name"]].load_state_dict(fitted.head.state_dict())
 
 
-def identify(recipe: Recipe, heads: list[str], device: str) -> dict[str, Any]:
+def identify(spec: ModelSpec, heads: list[str], device: str) -> dict[str, Any]:
     """Which weights were evaluated, those of heads too, and how they acted."""
-    config, step = recipe.config, recipe.config.training.num_steps
+    config, step = spec.config, spec.config.training.num_steps
     weights = config.run_dir / "checkpoints" / f"step_{step:07d}" / "model.safetensors"
-    identity = describe_model(config, step, weights, recipe.dataset_hash, device)
-    hashes = {name: hash_of(config.run_dir / "heads" / name / "head.safetensors") for name in sorted(heads)}
+    identity = describe_model(config, step, weights, spec.dataset_hash, device)
+    hashes = {name: sha256_of(config.run_dir / "heads" / name / "head.safetensors") for name in sorted(heads)}
     return identity | {"policy": describe_policy("mpc", config.planner, config.planning, config.seed, hashes)}
 
 
@@ -202,8 +203,8 @@ def find_checkpoint(config: TrainConfig) -> Path | None:
 
 def start_of(checkpoint: Path, data: Episodes) -> int:
     """The step to go on with; refuses other data than the run was begun on."""
-    recipe, step = load_recipe(checkpoint)
-    if recipe.dataset_hash != data.content_hash:
+    spec, step = load_spec(checkpoint)
+    if spec.dataset_hash != data.content_hash:
         raise InputError(f"{data.path} is not the dataset that {checkpoint} was trained on: give its path, data.path=")
     return step
 

@@ -1,23 +1,16 @@
 """What a run shows and leaves to read: bars, TensorBoard events, metrics.jsonl; the main process only."""
 
-import fcntl
 import json
-import platform
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from torch.utils.tensorboard import SummaryWriter
 
-from lewm.errors import InputError
+from lewm.files import write_text
 
 
 class Tracker:
@@ -35,9 +28,7 @@ class Tracker:
         if path.exists():
             whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
             kept = [line for line in whole if json.loads(line)["step"] < start]
-        partial = path.with_suffix(".partial")  # on a full disk the old lines stay as they are
-        partial.write_text("".join(kept))
-        partial.rename(path)
+        write_text(path, "".join(kept))  # on a full disk the old lines stay as they are
         self._file = path.open("a", buffering=1)
         self._events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=start)
 
@@ -62,20 +53,6 @@ def read_metrics(run_dir: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
 
 
-@contextmanager
-def run_lock(run_dir: Path) -> Iterator[None]:
-    """Makes the run folder and keeps other processes from writing into it; a killed process lets go by itself."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another process is writing {run_dir}: wait for it, end it, or give another name="
-            ) from None
-        yield
-
-
 class _Rate(ProgressColumn):
     """Units per second, as the task's field `unit` calls them."""
 
@@ -88,16 +65,3 @@ def progress_bar(console: Console) -> Progress:
     """A bar with counts, rate and remaining time; every task needs a field `unit`."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     return Progress(*columns, console=console)
-
-
-def describe_process() -> dict[str, Any]:
-    """The command, the commit of the code and the versions that a result depends on."""
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    packages = ("torch", "timm", "accelerate", "numpy", "gymnasium", "lewm")
-    return {
-        "command": sys.argv,
-        "commit": git.stdout.strip() or "unknown",
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-    }

@@ -30,16 +30,17 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from envs.experts import EXPERTS
-from lewm.command_line import check_overrides, expand_components
+from lewm.ablation.cells import Cell, make_cells, swept_keys
+from lewm.ablation.findings import findings
+from lewm.ablation.launching import LAUNCH, CellTask
+from lewm.ablation.page import save_report
+from lewm.ablation.table import Table
 from lewm.config import CONFIGS, AblateConfig, EnvConfig, TrainConfig, build, from_dict
+from lewm.config.command_line import check_overrides, expand_components
 from lewm.data.collection import collect
 from lewm.errors import InputError, one_line_errors
-from lewm.evaluation.ablation import Table
-from lewm.evaluation.ablation_cells import Cell, make_cells, swept_keys
-from lewm.evaluation.ablation_report import save_report
-from lewm.evaluation.ablation_run import LAUNCH, CellTask
-from lewm.evaluation.ablation_words import findings
-from lewm.tracking import progress_bar, run_lock
+from lewm.files import run_lock
+from lewm.tracking import progress_bar
 
 OWN_KEYS = ("name", "output_dir", "jobs", "report_only")
 

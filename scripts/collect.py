@@ -8,8 +8,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from envs.experts import EXPERTS
-from lewm.command_line import program
 from lewm.config import CollectConfig, build
+from lewm.config.command_line import program
 from lewm.data.collection import collect
 from lewm.tracking import progress_bar
 

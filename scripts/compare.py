@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lewm.errors import one_line_errors
 from lewm.evaluation.comparison import compare, comparison_table, read_results
-from lewm.evaluation.report import save_results
+from lewm.files import write_json
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
             console.print(f"{word}: {path} ({identity['run']}, step {identity['step']}, policy {policy})")
         if args.out:
             found = {name: difference._asdict() for name, difference in compare(first, second).items()}
-            save_results({"first": str(args.first), "second": str(args.second), "differences": found}, args.out)
+            write_json(args.out, {"first": str(args.first), "second": str(args.second), "differences": found})
 
 
 if __name__ == "__main__":

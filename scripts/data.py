@@ -12,14 +12,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lewm.data.editing import NativeSource, copy, merge, split
+from lewm.data.convert.editing import NativeSource, copy, merge, split
+from lewm.data.convert.exporters import EXPORTERS
+from lewm.data.convert.importers import IMPORTERS, Source
+from lewm.data.convert.resizing import FITS, Resize
 from lewm.data.episodes import Episodes
-from lewm.data.exporters import EXPORTERS
-from lewm.data.importers import IMPORTERS, Source
-from lewm.data.preview import contact_sheet, film
-from lewm.data.resizing import FITS, Resize
-from lewm.data.summary import summary_tables
-from lewm.data.validation import KINDS, find_faults
+from lewm.data.inspect.preview import contact_sheet, film
+from lewm.data.inspect.summary import summary_tables
+from lewm.data.inspect.validation import KINDS, find_faults
 from lewm.errors import InputError, one_line_errors
 from lewm.tracking import progress_bar
 

@@ -1,7 +1,6 @@
 """Tests saved embeddings against N(0, I): `python scripts/gaussianity.py embeddings.npy --json report.json`."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +12,10 @@ from rich.table import Table
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from lewm.diagnostics.gaussianity import MAX_SAMPLES, MIN_SAMPLES, check_embeddings, measure
+from lewm.diagnostics.slice_tests import p_value, simulate, slice_directions
 from lewm.errors import InputError, one_line_errors
-from lewm.regularizers.gaussianity import MAX_SAMPLES, MIN_SAMPLES, check_embeddings, measure
-from lewm.regularizers.slice_tests import p_value, simulate, slice_directions
+from lewm.files import write_json
 from lewm.tracking import progress_bar
 
 LEVEL = 0.05
@@ -62,9 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
         if args.json:
             numbers = {name: finding._asdict() for name, finding in findings.items()}
             shape = {"num_samples": z.shape[0], "dim": z.shape[1], "num_slices": args.slices, "num_draws": args.draws}
-            partial = args.json.with_suffix(".partial")
-            partial.write_text(json.dumps({"file": str(args.file), **shape, "statistics": numbers}, indent=2) + "\n")
-            partial.rename(args.json)
+            write_json(args.json, {"file": str(args.file), **shape, "statistics": numbers})
 
 
 def load_embeddings(path: Path, key: str | None) -> Tensor:

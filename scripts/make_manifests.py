@@ -18,9 +18,9 @@ from lewm.config import CONFIGS, EnvConfig, from_dict
 from lewm.data.clips import split_episodes
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError, one_line_errors
-from lewm.evaluation.arena import Arena
+from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.manifests import MANIFESTS, committed, judged_in
-from lewm.evaluation.protocol import Manifest
+from lewm.evaluation.pairs import Manifest
 
 MIN_PAIRS = 50
 """Fewer pairs tell too little: a rate of 80% would have an interval of 24 points."""
@@ -44,8 +44,8 @@ def make_manifests(path: Path, offsets: list[int], num_pairs: int, console: Cons
     shipped = OmegaConf.load(CONFIGS / "train.yaml").data
     _, held_out = split_episodes(len(data), shipped.val_fraction, shipped.split_seed)
     (MANIFESTS / path.name).mkdir(parents=True, exist_ok=True)
-    with closing(Arena(env)) as arena:
-        for offset, are_solved in itertools.product(offsets, (None, judged_in(arena))):
+    with closing(EnvPool(env)) as pool:
+        for offset, are_solved in itertools.product(offsets, (None, judged_in(pool))):
             file = committed(path.name, offset, are_solved is not None)
             manifest = Manifest.draw_up_to(data, held_out, offset, num_pairs, seed=0, are_solved=are_solved)
             found = len(manifest.steps)

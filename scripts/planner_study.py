@@ -23,10 +23,10 @@ from torch import Tensor
 
 from lewm.config import CONFIGS, Component, build
 from lewm.errors import InputError, one_line_errors
-from lewm.evaluation.protocol import wilson
+from lewm.files import sha256_of
 from lewm.planning import PLANNERS
+from lewm.significance import wilson
 from lewm.training.checkpoint import latest_checkpoint
-from lewm.training.head_files import hash_of
 
 matplotlib.use("Agg")
 
@@ -117,7 +117,7 @@ def evaluate_cell(
     }
 
 
-def save_figure(rows: list[dict[str, Any]], floor: dict[str, Any], path: Path) -> None:
+def save_figure(rows: list[dict[str, Any]], baseline: dict[str, Any], path: Path) -> None:
     """Strict success with its 95% interval against evaluations, one line for each planner."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained", facecolor="white")
     for planner in dict.fromkeys(row["planner"] for row in rows):
@@ -126,7 +126,7 @@ def save_figure(rows: list[dict[str, Any]], floor: dict[str, Any], path: Path) -
         spread = [[100 * (r.rate - r.low) for r in rates], [100 * (r.high - r.rate) for r in rates]]
         evaluations = [row["evaluations"] for row in own]
         axes.errorbar(evaluations, [100 * r.rate for r in rates], spread, marker="o", capsize=3, label=planner)
-    axes.axhline(100 * floor["rate"], color="#888888", linestyle="--", label="random actions")
+    axes.axhline(100 * baseline["rate"], color="#888888", linestyle="--", label="random actions")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
         checkpoint = latest_checkpoint(args.run)
         if checkpoint is None:
             raise InputError(f"{args.run} holds no checkpoint: give the folder of a trained run")
-        weights_hash = hash_of(checkpoint / "model.safetensors")
+        weights_hash = sha256_of(checkpoint / "model.safetensors")
         cells = [
             (planner, budget)
             for planner in args.planners
@@ -187,8 +187,8 @@ def main(arguments: list[str] | None = None) -> None:
             writer.writeheader()
             writer.writerows(rows)
         first = f"{rows[0]['planner']}_{rows[0]['num_samples']}x{rows[0]['num_iterations']}"
-        floors = json.loads((folder / first / "results.json").read_text())["floors"]
-        save_figure(rows, floors["random"]["strict_success"], folder / "planners.png")
+        baselines = json.loads((folder / first / "results.json").read_text())["baselines"]
+        save_figure(rows, baselines["random"]["strict_success"], folder / "planners.png")
         console = Console()
         print_rows(rows, console)
         console.print(f"table: {folder / 'planners.csv'}\nfigure: {folder / 'planners.png'}")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from lewm.errors import one_line_errors
-from lewm.evaluation.report_page import save_page
+from lewm.report.page import save_page
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,11 +22,11 @@ from envs.push_t_blocks import to_world
 from lewm.config import EnvConfig
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
+from lewm.diagnostics.probing import embed
 from lewm.environment import make_env
 from lewm.errors import InputError, one_line_errors
-from lewm.evaluation.probing import embed
 from lewm.models import JEPA
-from lewm.training.checkpoint import latest_checkpoint, load_recipe, load_weights
+from lewm.training.checkpoint import latest_checkpoint, load_spec, load_weights
 
 HORIZON = 5
 """Model steps that are predicted."""
@@ -139,16 +139,16 @@ def main(arguments: list[str] | None = None) -> None:
         checkpoint = latest_checkpoint(args.run)
         if checkpoint is None:
             raise InputError(f"{args.run} holds no checkpoint: give the folder of a trained run")
-        recipe, _ = load_recipe(checkpoint)
-        config = recipe.config
+        spec, _ = load_spec(checkpoint)
+        config = spec.config
         if not isinstance(config.env, EnvConfig):
             raise InputError(f"{args.run} was trained on recordings: no environment to put into other states")
-        model = recipe.build_model()
+        model = spec.build_model()
         load_weights(checkpoint, model)
         model.eval()
         data, rng = Episodes(config.data.path), np.random.default_rng(0)
         _, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
-        clips = Clips(data, held_out, config.model.context + HORIZON, config.env.frameskip, recipe.normalizer)
+        clips = Clips(data, held_out, config.model.context + HORIZON, config.env.frameskip, spec.normalizer)
         clip = clips.__getitems__(rng.choice(len(clips), min(args.frames, len(clips)), replace=False))
         env = make_env(config.env)
         distances = latent_distances(model, env, clip.states[:, 0].double().numpy(), rng)

@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 import train
-from lewm.command_line import _load, expand_components
 from lewm.config import CONFIGS, TrainConfig
+from lewm.config.command_line import _load, expand_components
 from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.normalize import ActionNormalizer
-from lewm.evaluation.probing import Validation
+from lewm.diagnostics.probing import Validation
 from lewm.training.build import build_objective
-from lewm.training.checkpoint import Recipe
+from lewm.training.checkpoint import ModelSpec
 from lewm.training.trainer import Trainer
 
 TINY_TRAINING = (
@@ -97,12 +97,12 @@ def make_trainer(config, data, make_clips=Clips):
     train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
     normalizer = ActionNormalizer.fit(training_actions(data, train_ids))
     low, high = tuple(data.metadata.action_low), tuple(data.metadata.action_high)
-    recipe = Recipe(config, normalizer, low, high, data.content_hash)
+    spec = ModelSpec(config, normalizer, low, high, data.content_hash)
     sizes = config.training.num_frames, config.env.frameskip, normalizer
     clips, held_out_clips = make_clips(data, train_ids, *sizes), Clips(data, held_out, *sizes)
     validation = Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=16, seed=0)
     torch.manual_seed(config.seed)
-    model = recipe.build_model()
+    model = spec.build_model()
     model.fit_normalization(validation.fit.pixels)
     objective = build_objective(model, config.regularizer)
     progress = Progress(disable=True, console=Console(quiet=True))
@@ -110,4 +110,4 @@ def make_trainer(config, data, make_clips=Clips):
     num_threads = torch.get_num_threads()
     accelerator = train.start_accelerator(config)
     torch.set_num_threads(num_threads)
-    return Trainer(config, recipe, accelerator, objective, clips, validation, progress)
+    return Trainer(config, spec, accelerator, objective, clips, validation, progress)

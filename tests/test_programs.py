@@ -19,8 +19,9 @@ import train
 from lewm.config import CONFIGS, TrainConfig, from_dict
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
-from lewm.tracking import read_metrics, run_lock
-from lewm.training.checkpoint import latest_checkpoint, load_recipe
+from lewm.files import run_lock
+from lewm.tracking import read_metrics
+from lewm.training.checkpoint import latest_checkpoint, load_spec
 from scripts import collect, plan
 from tests.disk import full_disk
 from tests.programs import TINY, TINY_EVALUATION, assert_one_line_error, compose, run_program
@@ -45,7 +46,7 @@ def read_json(path):
 def outcomes(folder):
     """What an evaluation found, without what a clock measured and which process it was."""
     results = read_json(folder / "results.json")
-    return {key: results[key] for key in ("protocol", "model", "floors", "already_solved", "diagnostics", "pairs")}
+    return {key: results[key] for key in ("protocol", "model", "baselines", "already_solved", "diagnostics", "pairs")}
 
 
 def pairs_of(folder):
@@ -136,16 +137,16 @@ def test_the_run_folder_holds_the_configuration_and_the_command(quickstart):
 
 def test_results_hold_rates_with_their_intervals_for_the_model_and_the_floors(quickstart):
     results = read_json(quickstart[1] / "results.json")
-    assert set(results["floors"]) == {"random", "no_op", "replay"}
-    for row in [results["model"], *results["floors"].values()]:
+    assert set(results["baselines"]) == {"random", "no_op", "replay"}
+    for row in [results["model"], *results["baselines"].values()]:
         rates = {name: value for name, value in row.items() if name != "final_distance"}
         assert set(rates) == {"success", "success_at_end", "strict_success", "strict_success_at_end"}
         for rate in rates.values():
             assert 0 <= rate["low"] <= rate["rate"] <= rate["high"] <= 1
             assert rate["low"] < rate["high"]
             assert rate["rate"] == rate["successes"] / rate["trials"]
-    assert results["floors"]["replay"]["success"]["rate"] == 1
-    assert results["floors"]["no_op"]["strict_success"]["rate"] == 0
+    assert results["baselines"]["replay"]["success"]["rate"] == 1
+    assert results["baselines"]["no_op"]["strict_success"]["rate"] == 0
 
 
 def test_results_hold_probes_speed_and_where_they_come_from(quickstart):
@@ -247,7 +248,7 @@ def test_an_interrupted_training_ends_with_130_and_goes_on_to_the_same_weights_a
     with monkeypatch.context() as patched:
         patched.setattr(train, "Clips", InterruptedClips)
         assert run_program(train.main, *arguments) == 130
-    assert load_recipe(latest_checkpoint(tmp_path / "tiny"))[1] == 3
+    assert load_spec(latest_checkpoint(tmp_path / "tiny"))[1] == 3
     assert "resume=true name=tiny" in capsys.readouterr().out
     assert not (tmp_path / "tiny" / "results.json").exists()
     assert run_program(train.main, *arguments, "resume=true") is None
@@ -629,7 +630,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_still_leaves_a_checkpo
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "resume=true name=tiny" in printed
-    assert load_recipe(latest_checkpoint(tmp_path / "tiny"))[1] == read_metrics(tmp_path / "tiny")[-1]["step"] + 1
+    assert load_spec(latest_checkpoint(tmp_path / "tiny"))[1] == read_metrics(tmp_path / "tiny")[-1]["step"] + 1
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lewm.command_line import check_overrides
-from lewm.evaluation.ablation_cells import make_cells
+from lewm.ablation.cells import make_cells
+from lewm.config.command_line import check_overrides
 from scripts.ablate import read_arguments
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,9 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lewm.errors import InputError
-from lewm.tracking import Tracker, describe_process, progress_bar, read_metrics, run_lock
+from lewm.files import run_lock
+from lewm.provenance import describe_process
+from lewm.tracking import Tracker, progress_bar, read_metrics
 from tests.disk import full_disk
 
 

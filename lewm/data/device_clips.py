@@ -74,7 +74,7 @@ def _take(rows: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
 
 
 def _gathered(array: NDArray, parts: list[tuple[int, int]], device: torch.device) -> torch.Tensor:
-    """Parts of a memory-mapped array, one after another on the device; an episode at a time is in memory."""
+    """PartialResults of a memory-mapped array, one after another on the device; an episode at a time is in memory."""
     num_rows = sum(end - begin for begin, end in parts)
     result = torch.empty(
         (num_rows, *array.shape[1:]), dtype=torch.from_numpy(np.empty(0, array.dtype)).dtype, device=device

@@ -17,7 +17,7 @@ from lewm.config import flat
 from lewm.data.column import Column
 from lewm.data.episodes import ARRAYS, FORMAT, VERSION, Metadata, content_hash, episode_digest, intact_episodes
 from lewm.errors import InputError
-from lewm.tracking import run_lock
+from lewm.files import run_lock
 
 
 class EpisodeWriter:

@@ -4,16 +4,13 @@ They are fresh interpreters, not forks, so that threads, torch and rendering con
 not multiprocessing's, which would run the imports of the main program, torch among them, in each of them.
 """
 
-import os
 import pickle
 import signal
 import subprocess
-import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
@@ -26,9 +23,7 @@ from lewm.config import EnvConfig
 from lewm.data.episodes import episode_digest
 from lewm.data.recording import Episode, Policy, Recorder
 from lewm.errors import InputError
-
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS")
-"""Each process has a core: libraries and software renderers that start threads would share it with the others."""
+from lewm.processes import portable, start_interpreter
 
 
 class Job(NamedTuple):
@@ -148,21 +143,6 @@ class Workers:
         self._files.close()
 
 
-def start_interpreter(module: str, *filenos: int) -> tuple[Connection, subprocess.Popen[bytes]]:
-    """A process that runs serve(fileno) of `module` at the other end of the connection, and has these files open."""
-    ours, theirs = Pipe()
-    with theirs:
-        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-        process = subprocess.Popen(
-            [sys.executable, "-c", f"from {module} import serve; serve({theirs.fileno()})"],
-            env={**dict.fromkeys(_ONE_THREAD, "1"), **os.environ, "PYTHONPATH": paths},
-            stdin=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(), *filenos),
-            process_group=0,
-        )
-    return ours, process
-
-
 def _map(file: IO[bytes], dtype: Any, offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
     return np.memmap(file, dtype, "r", offset, shape) if np.prod(shape) else np.zeros(shape, dtype)
 
@@ -208,12 +188,3 @@ def _write(file: IO[bytes], array: NDArray[Any]) -> None:
     view = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     while view:
         view = view[file.write(view) :]
-
-
-def portable(error: Exception) -> Exception:
-    """The error, or one with its text if it does not survive the way to another process."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever a library's own class does wrong
-        return RuntimeError("".join(traceback.format_exception(error)))
-    return error

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.data.recording import Policy as Expert
-from lewm.evaluation.arena import Arena
-from lewm.evaluation.arena_workers import ArenaWorkers
-from lewm.evaluation.control import Actions, Policy, Rows, Scene
-from lewm.evaluation.protocol import Pairs
+from lewm.evaluation.env_pool import EnvPool
+from lewm.evaluation.pairs import Pairs
+from lewm.evaluation.play import Actions, Policy, Rows, Scene
+from lewm.evaluation.process_env_pool import ProcessEnvPool
 
-FLOORS = ("random", "no_op", "replay")
+BASELINES = ("random", "no_op", "replay")
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Replay:
         self._remaining = self._remaining[rows]
 
 
-def make_floor(name: str, pairs: Pairs, budget: int, low: NDArray, high: NDArray, seed: int) -> Replay:
+def make_baseline(name: str, pairs: Pairs, budget: int, low: NDArray, high: NDArray, seed: int) -> Replay:
     """What needs no model: uniform random actions within (a,) bounds, no action, or the recorded ones."""
     num_pairs, _, action_dim = pairs.recorded_actions.shape
     if name == "replay":
@@ -63,26 +63,26 @@ class Privileged:
     expert: Expert
     seed: int
 
-    def enter(self, arena: Arena | ArenaWorkers, pairs: Pairs) -> Policy:
-        """The policy for the pairs of a manifest in an arena."""
-        return _ExpertPolicy(self, arena, arena.complete(pairs.goal_states))
+    def enter(self, pool: EnvPool | ProcessEnvPool, pairs: Pairs) -> Policy:
+        """The policy for the pairs of a manifest in a pool."""
+        return _ExpertPolicy(self, pool, pool.complete(pairs.goal_states))
 
 
 class _ExpertPolicy:
-    """Asks the experts that act in the arena."""
+    """Asks the experts that act in the pool."""
 
     context = 1
 
-    def __init__(self, told: Privileged, arena: Arena | ArenaWorkers, goal_states: NDArray[np.float64]) -> None:
-        self._told, self._arena, self._goal_states = told, arena, goal_states
+    def __init__(self, told: Privileged, pool: EnvPool | ProcessEnvPool, goal_states: NDArray[np.float64]) -> None:
+        self._told, self._pool, self._goal_states = told, pool, goal_states
 
     def start(self, scene: Scene) -> None:
         self._rows = np.arange(len(scene.numbers))
         seeds = np.stack([np.full(len(scene.numbers), self._told.seed), scene.numbers], axis=1)
-        self._arena.begin_experts(self._told.expert, self._goal_states[scene.numbers], seeds)
+        self._pool.begin_experts(self._told.expert, self._goal_states[scene.numbers], seeds)
 
     def act(self) -> Actions:
-        return self._arena.ask_experts()[self._rows, None]
+        return self._pool.ask_experts()[self._rows, None]
 
     def observe(self, scene: Scene, actions: Actions) -> None:
         pass

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lewm.data.normalize import ActionNormalizer, unpack_actions
-from lewm.evaluation.control import Actions, Frames, Rows, Scene
+from lewm.evaluation.play import Actions, Frames, Rows, Scene
 from lewm.evaluation.traces import Trace
 
 Clone = Callable[[Tensor, Tensor], Tensor]

@@ -1,4 +1,4 @@
-"""The planning evaluation of one model: success on held-out pairs, floors, probes, speed."""
+"""The planning evaluation of one model: success on held-out pairs, baselines, probes, speed."""
 
 from functools import partial
 from pathlib import Path
@@ -11,16 +11,14 @@ from rich.progress import Progress
 
 from lewm.config import EnvConfig, EvaluationConfig
 from lewm.data.episodes import Episodes
-from lewm.evaluation.arena import Arena
-from lewm.evaluation.arena_workers import ArenaWorkers, open_arena
-from lewm.evaluation.baselines import FLOORS, Privileged, make_floor
-from lewm.evaluation.control import Outcome, Policy, play
+from lewm.evaluation.baselines import BASELINES, Privileged, make_baseline
+from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.imagination import film_imagination
 from lewm.evaluation.mpc_policy import MPCPolicy
-from lewm.evaluation.parts import Parts
-from lewm.evaluation.protocol import Manifest, Pairs, in_batches, read_pairs
-from lewm.evaluation.report import save_overview, save_results, save_videos, table
-from lewm.evaluation.report_page import save_page
+from lewm.evaluation.pairs import Manifest, Pairs, in_batches, read_pairs
+from lewm.evaluation.partial_results import PartialResults
+from lewm.evaluation.play import Outcome, Policy, play
+from lewm.evaluation.process_env_pool import ProcessEnvPool, open_env_pool
 from lewm.evaluation.results import (
     describe_pairs,
     describe_planning,
@@ -31,6 +29,9 @@ from lewm.evaluation.results import (
     summarize,
 )
 from lewm.evaluation.traces import Trace, Traced
+from lewm.files import write_json
+from lewm.report.page import save_page
+from lewm.report.summary import save_overview, save_videos, table
 
 
 def evaluate(
@@ -62,19 +63,19 @@ def evaluate(
     out_dir.mkdir(parents=True, exist_ok=True)
     known = {key: value for key, value in identity.items() if key != "command"}
     protocol = describe_protocol(manifest, config)
-    parts = Parts(out_dir / "parts", fingerprint(known, protocol, manifest, config.batch_size, env))
-    with open_arena(env, min(config.batch_size, len(manifest.steps)), config.num_workers) as arena:
-        player = policy.enter(arena, read_pairs(manifest, data)) if isinstance(policy, Privileged) else policy
-        outcomes, trace = _Evaluation(player, data, manifest, env, config, arena, parts, progress).run()
+    parts = PartialResults(out_dir / "parts", fingerprint(known, protocol, manifest, config.batch_size, env))
+    with open_env_pool(env, min(config.batch_size, len(manifest.steps)), config.num_workers) as pool:
+        player = policy.enter(pool, read_pairs(manifest, data)) if isinstance(policy, Privileged) else policy
+        outcomes, trace = _Evaluation(player, data, manifest, env, config, pool, parts, progress).run()
         outcome = outcomes.pop("policy")
         films = {}
         if isinstance(player, MPCPolicy):
-            films = film_imagination(player, trace, outcome, arena, data, env.frameskip, config.num_videos)
+            films = film_imagination(player, trace, outcome, pool, data, env.frameskip, config.num_videos)
         results = {
             "identity": identity,
             "protocol": protocol,
             "model": summarize(outcome),
-            "floors": {name: summarize(floor) for name, floor in outcomes.items()},
+            "baselines": {name: summarize(baseline) for name, baseline in outcomes.items()},
             "already_solved": float(outcome.solved_at_start.mean()),
             "diagnostics": diagnostics,
             "planning": describe_planning(trace),
@@ -83,21 +84,21 @@ def evaluate(
         for name in ("report.html", "results.json", "manifest.json"):  # of what is now written over
             (out_dir / name).unlink(missing_ok=True)
         save_traces(out_dir / "traces.npz", outcome, trace, films)
-        save_videos(outcome, arena, out_dir / "videos", config.num_videos)
-        save_overview(results, outcome, arena, out_dir / "overview.png")
+        save_videos(outcome, pool, out_dir / "videos", config.num_videos)
+        save_overview(results, outcome, pool, out_dir / "overview.png")
     manifest.save(out_dir / "manifest.json")
-    save_results(results, out_dir / "results.json")
+    write_json(out_dir / "results.json", results)
     save_page(out_dir)
     parts.remove()
     return results
 
 
-def complete(pairs: Pairs, arena: Arena | ArenaWorkers) -> Pairs:
+def complete(pairs: Pairs, pool: EnvPool | ProcessEnvPool) -> Pairs:
     """Pairs whose states have all numbers of the environment's own, of which a dataset may have recorded a part."""
     return pairs._replace(
-        start_states=arena.complete(pairs.start_states),
-        goal_states=arena.complete(pairs.goal_states),
-        past_states=arena.complete(pairs.past_states),
+        start_states=pool.complete(pairs.start_states),
+        goal_states=pool.complete(pairs.goal_states),
+        past_states=pool.complete(pairs.past_states),
     )
 
 
@@ -111,22 +112,22 @@ class _Evaluation:
         manifest: Manifest,
         env: EnvConfig,
         config: EvaluationConfig,
-        arena: Arena | ArenaWorkers,
-        parts: Parts,
+        pool: EnvPool | ProcessEnvPool,
+        parts: PartialResults,
         progress: Progress,
     ) -> None:
         self._data, self._manifest, self._env, self._config = data, manifest, env, config
-        self._arena, self._parts, self._progress = arena, parts, progress
+        self._pool, self._parts, self._progress = pool, parts, progress
         pairs = read_pairs(manifest, data)
         bounds = np.array(data.metadata.action_low), np.array(data.metadata.action_high)
-        floors = {name: make_floor(name, pairs, config.budget, *bounds, manifest.seed) for name in FLOORS}
-        self._policies: dict[str, Policy] = {"policy": policy, **floors}
+        baselines = {name: make_baseline(name, pairs, config.budget, *bounds, manifest.seed) for name in BASELINES}
+        self._policies: dict[str, Policy] = {"policy": policy, **baselines}
         # What came before a start at rest was in motion.
         context = 1 if config.start == "rest" else policy.context
         self._batches = in_batches(manifest, config.batch_size, context, env.frameskip)
 
     def run(self) -> tuple[dict[str, Outcome], Trace]:
-        """Outcomes of the policy and of the floors, by name, and what the policy's planning left."""
+        """Outcomes of the policy and of the baselines, by name, and what the policy's planning left."""
         total = len(self._manifest.steps) * self._config.budget
         self._bars = {
             name: self._progress.add_task("planning" if name == "policy" else name, total=total, unit="env steps")
@@ -151,13 +152,13 @@ class _Evaluation:
         return arrays
 
     def _play(self, recorded: Pairs) -> dict[str, NDArray]:
-        pairs = complete(recorded, self._arena)
+        pairs = complete(recorded, self._pool)
         if self._config.start == "rest":
-            pairs = pairs._replace(start_states=self._arena.at_rest(pairs.start_states))
+            pairs = pairs._replace(start_states=self._pool.at_rest(pairs.start_states))
         arrays: dict[str, NDArray] = {}
         for name, policy in self._policies.items():
             outcome = play(
-                self._arena, policy, pairs, self._config.budget, partial(self._advance, name, len(pairs.numbers))
+                self._pool, policy, pairs, self._config.budget, partial(self._advance, name, len(pairs.numbers))
             )
             arrays |= {f"{name}.{key}": value for key, value in outcome._asdict().items()}
         player = self._policies["policy"]

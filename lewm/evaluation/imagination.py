@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.data.episodes import Episodes
-from lewm.evaluation.arena import Arena
-from lewm.evaluation.arena_workers import ArenaWorkers
-from lewm.evaluation.control import Outcome
+from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.mpc_policy import MPCPolicy
-from lewm.evaluation.report_media import choose
+from lewm.evaluation.play import Outcome
+from lewm.evaluation.process_env_pool import ProcessEnvPool
 from lewm.evaluation.traces import Trace
+from lewm.report.media import choose
 
 NUM_RECORDED = 1024
 """Recorded frames among which the nearest to an imagined embedding is looked for."""
@@ -21,7 +21,7 @@ def film_imagination(
     policy: MPCPolicy,
     trace: Trace,
     outcome: Outcome,
-    arena: Arena | ArenaWorkers,
+    pool: EnvPool | ProcessEnvPool,
     data: Episodes,
     frameskip: int,
     num_films: int,
@@ -32,7 +32,7 @@ def film_imagination(
       policy: has the model.
       trace: of all P pairs.
       outcome: of all P pairs.
-      arena: executes.
+      pool: executes.
       data: recorded frames, to show an embedding that has no frame of its own.
       frameskip: env steps from one imagined embedding to the next.
       num_films: number of pairs, those of the videos.
@@ -44,12 +44,12 @@ def film_imagination(
     pairs = np.array(choose(outcome.reached, outcome.solved_at_start, num_films), np.int64)
     if not len(pairs):
         return {}
-    arena.begin(outcome.states[pairs, 0])
-    real = arena.step(trace.first_plan[pairs]).states[:, frameskip - 1 :: frameskip]
+    pool.begin(outcome.states[pairs, 0])
+    real = pool.step(trace.first_plan[pairs]).states[:, frameskip - 1 :: frameskip]
     recorded = _some_frames(data)
     imagined = trace.imagined_z[pairs]
     nearest = recorded[_nearest(imagined, policy.embed(recorded))]
-    return {"film_pairs": pairs, "imagined_z": imagined, "imagined_frames": nearest, "real_frames": arena.draw(real)}
+    return {"film_pairs": pairs, "imagined_z": imagined, "imagined_frames": nearest, "real_frames": pool.draw(real)}
 
 
 def _some_frames(data: Episodes) -> NDArray[np.uint8]:

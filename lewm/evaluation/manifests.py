@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from lewm.config import EnvConfig, EvaluationConfig
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
-from lewm.evaluation.arena import Arena
-from lewm.evaluation.protocol import AreSolved, Manifest
+from lewm.evaluation.env_pool import EnvPool
+from lewm.evaluation.pairs import AreSolved, Manifest
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 """<env>/offset_<offset>.json and <env>/offset_<offset>_strict.json of the datasets that the shipped recipes give."""
@@ -57,9 +57,9 @@ def choose_manifest(
 
 def check_states(data: Episodes, env: EnvConfig) -> None:
     """InputError unless the environment can be put into recorded states: starts and goals are made so."""
-    with closing(Arena(env)) as arena:
+    with closing(EnvPool(env)) as pool:
         try:
-            arena.complete(data.states[:1])
+            pool.complete(data.states[:1])
         except ValueError as error:
             raise InputError(
                 f"the states of {data.path} have {data.states.shape[1]} numbers, and evaluation puts {env.id} into them"
@@ -73,15 +73,15 @@ def draw(
     """Draws a manifest; a strict one asks the environment which pairs are solved at the start."""
     if not strict:
         return Manifest.draw(data, held_out, offset, num_pairs, seed)
-    with closing(Arena(env)) as arena:
-        return Manifest.draw(data, held_out, offset, num_pairs, seed, judged_in(arena))
+    with closing(EnvPool(env)) as pool:
+        return Manifest.draw(data, held_out, offset, num_pairs, seed, judged_in(pool))
 
 
-def judged_in(arena: Arena) -> AreSolved:
+def judged_in(pool: EnvPool) -> AreSolved:
     """Tells the pairs that the environment takes for solved."""
 
     def are_solved(starts: NDArray[np.float64], goals: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return arena.judge(arena.complete(starts)[:, None], arena.complete(goals))[0][:, 0]
+        return pool.judge(pool.complete(starts)[:, None], pool.complete(goals))[0][:, 0]
 
     return are_solved
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lewm.data.normalize import ActionNormalizer, pack_actions, unpack_actions
-from lewm.evaluation.control import Actions, Rows, Scene
+from lewm.evaluation.play import Actions, Rows, Scene
 from lewm.evaluation.traces import Trace, padded
 from lewm.planning import MPC
 

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import Component, EvaluationConfig, PlanningConfig, TrainConfig
-from lewm.evaluation.control import Outcome
-from lewm.evaluation.protocol import Manifest, wilson
-from lewm.evaluation.report import rates
+from lewm.evaluation.pairs import Manifest
+from lewm.evaluation.play import Outcome
 from lewm.evaluation.traces import Trace, save_arrays
-from lewm.tracking import describe_process
+from lewm.files import sha256_of
+from lewm.provenance import describe_process
+from lewm.report.summary import rates
+from lewm.significance import wilson
 
 NOT_OF_THE_MODEL = ("resume", "planner", "planning", "evaluation")
 """Keys of a training's configuration that its weights know nothing of."""
@@ -31,13 +33,11 @@ def describe_model(config: TrainConfig, step: int, weights: Path, dataset_hash: 
       dataset_hash: of the data that it was trained on.
       device: cpu or cuda.
     """
-    with weights.open("rb") as file:
-        weights_hash = hashlib.file_digest(file, "sha256").hexdigest()
     trained = {key: value for key, value in asdict(config).items() if key not in NOT_OF_THE_MODEL}
     return {
         "run": config.name,
         "step": step,
-        "weights_hash": weights_hash,
+        "weights_hash": sha256_of(weights),
         "dataset_hash": dataset_hash,
         "config": trained,
         "device": device,

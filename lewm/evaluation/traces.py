@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from lewm.files import whole_file
+
 Floats = NDArray[np.float32]
 
 
@@ -91,8 +93,6 @@ def padded(arrays: Sequence[NDArray]) -> NDArray:
 
 
 def save_arrays(path: Path, arrays: dict[str, NDArray]) -> None:
-    """Writes an .npz under a temporary name first, so that the file is whole or absent."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
+    """Writes an .npz, whole or not at all."""
+    with whole_file(path, "wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # that of allow_pickle
-    partial.rename(path)

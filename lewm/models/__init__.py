@@ -1,14 +1,11 @@
 """The world model: frames to embeddings, embeddings and actions to the next embeddings."""
 
 from lewm.models.auto_compressing import AutoCompressingNetwork
-from lewm.models.behaviour_cloning import BehaviourCloning
 from lewm.models.euclidean_attention import EuclideanAttention
 from lewm.models.flow import InvertibleFlow
-from lewm.models.inverse_dynamics import InverseDynamics
 from lewm.models.jepa import JEPA
 from lewm.models.predictor import ActionEncoder, Predictor
 from lewm.models.projector import MLPProjector
-from lewm.models.temporal_distance import TemporalDistance
 from lewm.models.vit import ViTEncoder
 
 ENCODERS = {"vit": ViTEncoder}
@@ -20,12 +17,6 @@ PROJECTORS = {
 FLOWS = {"affine_coupling": InvertibleFlow}
 PREDICTORS = {"adaln": Predictor}
 ACTION_ENCODERS = {"mlp": ActionEncoder}
-HEADS = {
-    "inverse_dynamics": InverseDynamics,
-    "temporal_distance": TemporalDistance,
-    "behaviour_cloning": BehaviourCloning,
-}
 
-__all__ = ["ACTION_ENCODERS", "ENCODERS", "FLOWS", "HEADS", "JEPA", "PREDICTORS", "PROJECTORS", "ActionEncoder"]
+__all__ = ["ACTION_ENCODERS", "ENCODERS", "FLOWS", "JEPA", "PREDICTORS", "PROJECTORS", "ActionEncoder"]
 __all__ += ["AutoCompressingNetwork", "EuclideanAttention", "InvertibleFlow", "MLPProjector", "Predictor", "ViTEncoder"]
-__all__ += ["BehaviourCloning", "InverseDynamics", "TemporalDistance"]

@@ -12,7 +12,7 @@ from lewm.planning.protocols import WorldModel
 
 
 class SharedRollout(Protocol):
-    """A model that imagines many action sequences from one context; see lewm.models.cached_rollout.CachedRollout.
+    """A model that imagines many action sequences from one context; see lewm.models.rollout.cached.CachedRollout.
 
     Attributes:
       window: most embeddings that a prediction sees, imagined ones included.

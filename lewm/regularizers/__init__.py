@@ -3,9 +3,9 @@
 from lewm.regularizers.mmd import MMD
 from lewm.regularizers.none import NoRegularizer
 from lewm.regularizers.regularizer import Regularizer
-from lewm.regularizers.sigreg import SIGReg
+from lewm.regularizers.sigreg.sigreg import SIGReg
 from lewm.regularizers.vicreg import VICReg
-from lewm.regularizers.wristband import Wristband
+from lewm.regularizers.wristband.wristband import Wristband
 
 REGULARIZERS: dict[str, type[Regularizer]] = {
     "sigreg": SIGReg,

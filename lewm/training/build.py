@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from lewm.config import Component, ModelConfig, PlanningConfig, build, suggestion
 from lewm.errors import InputError
 from lewm.models import ACTION_ENCODERS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS
-from lewm.models.cached_rollout import PRECISIONS, CachedRollout
-from lewm.models.graphed_rollout import GraphedRollout
+from lewm.models.rollout.cached import PRECISIONS, CachedRollout
+from lewm.models.rollout.graphed import GraphedRollout
 from lewm.planning import MPC, PLANNERS
 from lewm.planning.costs import GOAL_COSTS, GoalCost
 from lewm.planning.mpc import PROPOSAL_USES
@@ -111,7 +111,7 @@ def build_mpc(
     seed: int,
     heads: Mapping[str, nn.Module] | None = None,
 ) -> MPC:
-    """The controller.
+    """The agent.
 
     Args:
       model: in eval mode when it plans.

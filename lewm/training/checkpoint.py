@@ -1,7 +1,6 @@
 """Checkpoints: safetensors and JSON in a folder that appears whole or not at all. Loading one runs no code from it."""
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from lewm.config import TrainConfig, from_dict
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
+from lewm.files import whole_folder, write_json
 from lewm.models import JEPA
 from lewm.training.build import build_model
 
@@ -23,7 +23,7 @@ VERSION = 5
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ModelSpec:
     """All that is needed to use the weights.
 
     Attributes:
@@ -50,7 +50,7 @@ class Recipe:
 
 def save_checkpoint(
     folder: Path,
-    recipe: Recipe,
+    spec: ModelSpec,
     step: int,
     model: nn.Module,
     regularizer: nn.Module,
@@ -58,24 +58,16 @@ def save_checkpoint(
 ) -> Path:
     """Writes <folder>/step_<step> and, once it is complete, removes the checkpoint before it."""
     path = folder / f"step_{step:07d}"
-    partial = folder / "partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        save_file(_contiguous(model), partial / "model.safetensors")
-        save_file(_contiguous(regularizer), partial / "regularizer.safetensors")
-        save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
-    except SafetensorError as error:  # of a full disk, say
-        raise InputError(
-            f"cannot write the checkpoint {partial} ({error}): the one before it is kept; make room, then resume=true"
-        ) from error
-    described = {"format": FORMAT, "version": VERSION, "step": step, **asdict(recipe)}
-    (partial / "checkpoint.json").write_text(json.dumps(described, indent=2) + "\n")
-    for file in partial.iterdir():
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
-    shutil.rmtree(path, ignore_errors=True)
-    partial.rename(path)
+    with whole_folder(path) as partial:
+        try:
+            save_file(_contiguous(model), partial / "model.safetensors")
+            save_file(_contiguous(regularizer), partial / "regularizer.safetensors")
+            save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
+        except SafetensorError as error:  # of a full disk, say
+            raise InputError(
+                f"cannot write the checkpoint {path} ({error}): the one before it is kept; make room, then resume=true"
+            ) from error
+        write_json(partial / "checkpoint.json", {"format": FORMAT, "version": VERSION, "step": step, **asdict(spec)})
     for older in folder.glob("step_*"):
         if older.name < path.name:
             shutil.rmtree(older)
@@ -87,8 +79,8 @@ def latest_checkpoint(run_dir: Path) -> Path | None:
     return max((run_dir / "checkpoints").glob("step_*"), default=None)
 
 
-def load_recipe(path: Path) -> tuple[Recipe, int]:
-    """The recipe and the step of a checkpoint folder."""
+def load_spec(path: Path) -> tuple[ModelSpec, int]:
+    """The spec and the step of a checkpoint folder."""
     try:
         described = json.loads((path / "checkpoint.json").read_text())
     except (OSError, ValueError) as error:
@@ -96,14 +88,14 @@ def load_recipe(path: Path) -> tuple[Recipe, int]:
     if not isinstance(described, dict) or (described.get("format"), described.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{path} is not a checkpoint of format {FORMAT} version {VERSION}")
     try:
-        recipe = Recipe(
+        spec = ModelSpec(
             config=from_dict(described["config"], TrainConfig),
             normalizer=ActionNormalizer(*(tuple(described["normalizer"][key]) for key in ("mean", "std"))),
             action_low=tuple(described["action_low"]),
             action_high=tuple(described["action_high"]),
             dataset_hash=described["dataset_hash"],
         )
-        return recipe, described["step"]
+        return spec, described["step"]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}/checkpoint.json is incomplete ({error})") from None
 

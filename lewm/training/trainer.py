@@ -17,12 +17,12 @@ from lewm.config import TrainConfig
 from lewm.data.clips import Clips, as_batch
 from lewm.data.device_clips import DeviceClips
 from lewm.data.sampler import StepSampler
+from lewm.diagnostics.gaussianity import spread
 from lewm.errors import InputError
 from lewm.models import JEPA
-from lewm.regularizers.gaussianity import spread
 from lewm.seeding import derive_seed
 from lewm.tracking import Tracker
-from lewm.training.checkpoint import Recipe, load_optimizer, load_regularizer, load_weights, save_checkpoint
+from lewm.training.checkpoint import ModelSpec, load_optimizer, load_regularizer, load_weights, save_checkpoint
 from lewm.training.interrupt import Interrupt
 from lewm.training.objective import Loss, Objective
 
@@ -34,7 +34,7 @@ class Trainer:
 
     Args:
       config: of the run.
-      recipe: kept in every checkpoint.
+      spec: kept in every checkpoint.
       accelerator: device, precision and ranks.
       objective: on the CPU, with initial weights.
       clips: the training split.
@@ -45,14 +45,14 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        recipe: Recipe,
+        spec: ModelSpec,
         accelerator: Accelerator,
         objective: Objective,
         clips: Clips,
         validate: Validate,
         progress: Progress,
     ) -> None:
-        self.config, self.recipe, self.accelerator = config, recipe, accelerator
+        self.config, self.spec, self.accelerator = config, spec, accelerator
         self.clips, self.validate, self.progress = clips, validate, progress
         self.model, self.regularizer = objective.model, objective.regularizer
         self._plain_objective, self._regularizer_weight = objective, objective.regularizer_weight
@@ -186,7 +186,7 @@ class Trainer:
             )
         if self.accelerator.is_main_process:
             folder = self.config.run_dir / "checkpoints"
-            save_checkpoint(folder, self.recipe, step, self.model, self.regularizer, self.optimizer.optimizer)
+            save_checkpoint(folder, self.spec, step, self.model, self.regularizer, self.optimizer.optimizer)
         self.accelerator.wait_for_everyone()
 
 

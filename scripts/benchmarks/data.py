@@ -30,15 +30,16 @@ from rich.table import Table
 from torch.utils.data import DataLoader
 
 from lewm.data.clips import Clips, as_batch
+from lewm.data.convert.editing import NativeSource, copy
+from lewm.data.convert.exporters import HDF5Writer
 from lewm.data.device_clips import DeviceClips
-from lewm.data.editing import NativeSource, copy
 from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Episodes, Metadata
-from lewm.data.exporters import HDF5Writer
 from lewm.data.normalize import ActionNormalizer
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError, one_line_errors
-from lewm.tracking import describe_process, progress_bar
+from lewm.provenance import describe_process
+from lewm.tracking import progress_bar
 from scripts.benchmarks.measuring import machine
 
 NUM_FRAMES, FRAMESKIP = 4, 5

@@ -23,8 +23,9 @@ from envs.experts import EXPERTS
 from lewm.config import Component, EnvConfig, build
 from lewm.environment import make_env
 from lewm.errors import InputError, one_line_errors
-from lewm.evaluation.protocol import wilson
-from lewm.tracking import describe_process, progress_bar
+from lewm.provenance import describe_process
+from lewm.significance import wilson
+from lewm.tracking import progress_bar
 from scripts.benchmarks.env_speed import read_configs
 from scripts.benchmarks.measuring import machine
 

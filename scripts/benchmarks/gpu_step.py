@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from lewm.regularizers import SIGReg
-from lewm.regularizers.characteristic_function import characteristic_function
+from lewm.regularizers.sigreg.characteristic_function import characteristic_function
 from scripts.benchmarks.direct_formulas import seeded
 from scripts.benchmarks.measuring import gaussian, medians, value_and_gradient
 

@@ -19,7 +19,8 @@ from rich.table import Table
 from lewm.config import CONFIGS, ModelConfig, from_dict
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError, one_line_errors
-from lewm.tracking import describe_process, progress_bar
+from lewm.provenance import describe_process
+from lewm.tracking import progress_bar
 from scripts.benchmarks import planning_parts as parts
 from scripts.benchmarks import planning_peer as peer
 from scripts.benchmarks.measuring import machine

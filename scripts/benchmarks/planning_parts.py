@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lewm.config import CONFIGS, ModelConfig, PlanningConfig, build, from_dict
-from lewm.models import HEADS, JEPA
+from lewm.heads import HEADS
+from lewm.models import JEPA
 from lewm.planning.mpc import MPC
 from lewm.training.build import build_model, build_mpc
 from scripts.benchmarks.measuring import now

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError, one_line_errors
+from lewm.provenance import describe_process
 from lewm.regularizers import REGULARIZERS, Regularizer, SIGReg, Wristband
-from lewm.regularizers.wristband_terms import on_the_wristband, pairwise_repulsion, spectral_repulsion
-from lewm.tracking import describe_process, progress_bar
+from lewm.regularizers.wristband.terms import on_the_wristband, pairwise_repulsion, spectral_repulsion
+from lewm.tracking import progress_bar
 from scripts.benchmarks.direct_formulas import direct_repulsion, direct_sigreg, direct_wristband, seeded
 from scripts.benchmarks.gpu_step import gpu_step
 from scripts.benchmarks.measuring import (

@@ -18,10 +18,10 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor, nn
 
+from lewm.diagnostics.gaussianity import report
 from lewm.errors import InputError, one_line_errors
 from lewm.models import EuclideanAttention, InvertibleFlow
 from lewm.regularizers import Wristband
-from lewm.regularizers.gaussianity import report
 from lewm.tracking import progress_bar
 
 matplotlib.use("Agg")

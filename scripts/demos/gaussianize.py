@@ -23,10 +23,10 @@ from rich.table import Table
 from scipy import stats
 from torch import Tensor, nn
 
+from lewm.diagnostics.gaussianity import report
+from lewm.diagnostics.slice_tests import anderson_darling, ascending, cramer_von_mises, epps_pulley, p_value
 from lewm.errors import InputError, one_line_errors
 from lewm.regularizers import SIGReg
-from lewm.regularizers.gaussianity import report
-from lewm.regularizers.slice_tests import anderson_darling, ascending, cramer_von_mises, epps_pulley, p_value
 from lewm.tracking import progress_bar
 
 matplotlib.use("Agg")

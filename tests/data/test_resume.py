@@ -8,7 +8,7 @@ import pytest
 
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError, one_line_errors
-from lewm.tracking import run_lock
+from lewm.files import run_lock
 from tests.collecting import num_committed, run, run_unfinished
 from tests.disk import full_disk
 from tests.folders import contents

@@ -26,7 +26,7 @@ def shares(frame, color):
 
 
 def centroid(share):
-    """(2,) x, y in units of the arena."""
+    """(2,) x, y in units of the pool."""
     centres = (np.arange(len(share)) + 0.5) * 512 / len(share)
     return np.array([share.sum(0) @ centres, share.sum(1) @ centres]) / share.sum()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lewm.evaluation.protocol import wilson
-from lewm.evaluation.report_media import save_film, side_by_side
+from lewm.report.media import save_film, side_by_side
+from lewm.significance import wilson
 
 BUDGET, NUM_ITERATIONS, SIZE = 12, 4, 48
 
@@ -34,7 +34,7 @@ def make_results(reached, solved_at_start, **identity):
         "strict_success": wilson(successes, int(is_open.sum()))._asdict(),
         "strict_success_at_end": wilson(successes // 2, int(is_open.sum()))._asdict(),
     }
-    floors = {
+    baselines = {
         name: {rate: wilson(count, num_pairs)._asdict() for rate in row}
         for name, count in (("random", 1), ("no_op", 0), ("replay", num_pairs))
     }
@@ -46,7 +46,7 @@ def make_results(reached, solved_at_start, **identity):
         | identity,
         "protocol": {"dataset_hash": "abc", "num_pairs": num_pairs, "offset": 25, "budget": BUDGET, "manifest_seed": 0},
         "model": row,
-        "floors": floors,
+        "baselines": baselines,
         "already_solved": 1 - float(is_open.mean()),
         "diagnostics": {"probe/r2_agent_x": 0.987654},
         "planning": {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lewm.evaluation.protocol import Pairs
+from lewm.evaluation.pairs import Pairs
 
 
 def make_pairs(start_states, goal_states, recorded_actions, num_past=0):

@@ -8,16 +8,8 @@ import pytest
 from scipy.stats import multinomial
 
 from lewm.errors import InputError
-from lewm.evaluation.comparison import (
-    Z,
-    compare,
-    comparison_table,
-    paired_difference,
-    read_results,
-    second_only_share,
-    tango,
-    tango_score,
-)
+from lewm.evaluation.comparison import Z, compare, comparison_table, read_results
+from lewm.significance import paired_difference, second_only_share, tango, tango_score
 
 COUNTS = [(12, 2, 50), (0, 0, 30), (5, 5, 40), (0, 7, 20), (1, 0, 1), (30, 0, 30), (3, 1, 200)]
 

@@ -10,8 +10,8 @@ from rich.progress import Progress
 from envs.push_t import PushT
 from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Episodes, Metadata
-from lewm.evaluation.arena import Arena
 from lewm.evaluation.baselines import Privileged
+from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.evaluate import evaluate
 from lewm.evaluation.manifests import choose_manifest
 from tests.conftest import short_evaluation, two_room_config
@@ -64,11 +64,11 @@ def whole(two_room_data, tmp_path_factory):
 def test_results_have_rates_distances_floors_and_every_pair(whole):
     results, out_dir = whole
     assert json.loads((out_dir / "results.json").read_text()) == results
-    assert list(results["floors"]) == ["random", "no_op", "replay"]
-    for row in (results["model"], *results["floors"].values()):
+    assert list(results["baselines"]) == ["random", "no_op", "replay"]
+    for row in (results["model"], *results["baselines"].values()):
         assert row["success"]["trials"] == row["success_at_end"]["trials"] == 7
         assert row["strict_success"]["trials"] == 7 - sum(pair["solved_at_start"] for pair in results["pairs"])
-    assert results["floors"]["replay"]["success"]["rate"] == 1
+    assert results["baselines"]["replay"]["success"]["rate"] == 1
     assert results["protocol"]["offset"] == 10 and results["protocol"]["start"] == "recorded"
     assert results["planning"] is None
 
@@ -157,7 +157,7 @@ def test_a_policy_with_a_context_sees_the_past_of_recorded_starts_and_none_at_re
 def test_episodes_begin_at_rest_where_that_is_asked_for_and_else_as_recorded(
     two_room_data, tmp_path, monkeypatch, start
 ):
-    monkeypatch.setattr(Arena, "at_rest", lambda arena, states: states + 0.5)
+    monkeypatch.setattr(EnvPool, "at_rest", lambda pool, states: states + 0.5)
     results = run(two_room_data, tmp_path, start=start)
     pairs = results["pairs"]
     frames = [two_room_data.frame_offsets[pair["episode"]] + pair["step"] for pair in pairs]

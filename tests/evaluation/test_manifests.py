@@ -12,9 +12,9 @@ from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.evaluation import manifests
-from lewm.evaluation.arena import Arena
+from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.manifests import MANIFESTS, choose_manifest, committed, draw
-from lewm.evaluation.protocol import Manifest, read_pairs
+from lewm.evaluation.pairs import Manifest, read_pairs
 from tests.conftest import short_evaluation, two_room_config
 from tests.registries import ENVS
 
@@ -150,8 +150,8 @@ def test_no_pair_of_a_strict_manifest_is_solved_at_the_start(two_room_data):
         read_pairs(draw(two_room_data, HELD_OUT, ENV, 5, 25, 0, strict=strict), two_room_data)
         for strict in (True, False)
     )
-    arena = Arena(ENV)
-    solved = [arena.judge(pairs.start_states[:, None], pairs.goal_states)[0].mean() for pairs in (strict, any_pairs)]
+    pool = EnvPool(ENV)
+    solved = [pool.judge(pairs.start_states[:, None], pairs.goal_states)[0].mean() for pairs in (strict, any_pairs)]
     assert solved[0] == 0 < solved[1]
 
 

@@ -8,11 +8,11 @@ import torch
 
 from envs.two_room import draw
 from lewm.data.normalize import ActionNormalizer, pack_actions
-from lewm.evaluation.arena import Arena
 from lewm.evaluation.cloning_policy import CloningPolicy
-from lewm.evaluation.control import play
+from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.mpc_policy import MPCPolicy
-from lewm.evaluation.protocol import Manifest, read_pairs
+from lewm.evaluation.pairs import Manifest, read_pairs
+from lewm.evaluation.play import play
 from lewm.planning.protocols import Iteration, Plan
 from tests.evaluation.falling import CLIFF
 from tests.evaluation.scenes import make_pairs
@@ -72,8 +72,8 @@ def scripted():
 
 def run(mpc, pairs, budget, num_executed=3):
     policy = MPCPolicy(mpc, NORMALIZER, 2, 2, num_executed, "cpu")
-    arena = Arena(replace(ENVS["two_room"], frame_size=FRAME_SIZE))
-    return play(arena, policy, pairs, budget, lambda num_steps: None), policy.trace()
+    pool = EnvPool(replace(ENVS["two_room"], frame_size=FRAME_SIZE))
+    return play(pool, policy, pairs, budget, lambda num_steps: None), policy.trace()
 
 
 @pytest.mark.parametrize(("num_executed", "num_plans"), [(1, 3), (2, 2), (3, 1)])
@@ -144,7 +144,7 @@ def test_no_plan_is_made_for_an_episode_that_the_environment_ended():
     mpc = ScriptedMPC(pack_actions(NORMALIZER.normalize(raw), 2))
     policy = MPCPolicy(mpc, NORMALIZER, 2, 2, 1, "cpu")
     pairs = make_pairs([[0.0, 0.5], [0.75, 0.5], [0.1, 0.5]], [[1.0, 1.0]] * 3, np.zeros((3, 4, 2)))
-    play(Arena(CLIFF), policy, pairs, 4, lambda num_steps: None)
+    play(EnvPool(CLIFF), policy, pairs, 4, lambda num_steps: None)
     trace = policy.trace()
     assert trace.num_planned.tolist() == [3, 2]
     assert np.isnan(trace.z_distance[1]).tolist() == [False, True]
@@ -161,8 +161,8 @@ def test_a_clone_is_shown_frame_and_goal_and_its_blocks_are_executed_within_the_
         return pack_actions(NORMALIZER.normalize(raw), 2)[:, 0]
 
     policy = CloningPolicy(clone, NORMALIZER, 2, np.full(2, -1), np.full(2, 1), "cpu")
-    arena = Arena(replace(ENVS["two_room"], frame_size=FRAME_SIZE))
-    outcome = play(arena, policy, straight_line(), 3, lambda num_steps: None)
+    pool = EnvPool(replace(ENVS["two_room"], frame_size=FRAME_SIZE))
+    outcome = play(pool, policy, straight_line(), 3, lambda num_steps: None)
     np.testing.assert_allclose(np.diff(outcome.states, axis=1)[0], [[1.0, -2.0], [5.0, 0.0], [1.0, -2.0]], atol=1e-5)
     for (pixels, goal_pixels), step in zip(shown, (0, 2), strict=True):
         np.testing.assert_array_equal(pixels.movedim(1, -1), draw(outcome.states[:, step], FRAME_SIZE))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lewm.regularizers import characteristic_function as module
-from lewm.regularizers.characteristic_function import Grid, characteristic_function
+from lewm.regularizers.sigreg.characteristic_function import Grid, characteristic_function
 
 GRIDS = {
     "[0, 3] with 17": (0.0, 3 / 16, 16),
@@ -110,7 +110,7 @@ def test_a_grid_has_room_for_its_knots_and_needs_few_exponentials(min_knot, num_
 IN_THE_INTERPRETER = """
 import sys
 import torch
-from lewm.regularizers import characteristic_function_triton as kernels
+from lewm.regularizers.sigreg import characteristic_function_triton as kernels
 
 results = []
 for x, grad_output, first, spacing in torch.load(sys.argv[1]):
@@ -164,7 +164,7 @@ def test_the_gpu_kernels_compile_for_hopper(num_knots):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    from lewm.regularizers import characteristic_function_triton as kernels
+    from lewm.regularizers.sigreg import characteristic_function_triton as kernels
 
     constants = {"starts_with_step": True, "num_knots": num_knots, "block_rows": 8, "block_samples": 128}
     for kernel in (kernels._forward_kernel, kernels._backward_kernel):
@@ -176,7 +176,7 @@ def test_the_gpu_kernels_compile_for_hopper(num_knots):
 
 
 def test_without_working_kernels_one_warning_is_given_and_torch_computes(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lewm.regularizers.characteristic_function_triton", None)
+    monkeypatch.setitem(sys.modules, "lewm.regularizers.sigreg.characteristic_function_triton", None)
     with pytest.warns(UserWarning, match="without its GPU kernels"):
         assert module._gpu_kernels.__wrapped__() is None
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lewm.regularizers.gaussian_moments import MOMENTS
+from lewm.regularizers.wristband.gaussian_moments import MOMENTS
 
 
 def samples_of(mean, std, n=400):

@@ -11,8 +11,7 @@ import torch
 
 from lewm.errors import InputError
 from lewm.regularizers import Wristband
-from lewm.regularizers.wristband import num_draws
-from lewm.regularizers.wristband_terms import (
+from lewm.regularizers.wristband.terms import (
     ALPHA_SQUARED,
     BETA,
     on_the_wristband,
@@ -20,6 +19,7 @@ from lewm.regularizers.wristband_terms import (
     radial_loss,
     spectral_repulsion,
 )
+from lewm.regularizers.wristband.wristband import num_draws
 
 REFERENCE = Path(__file__).parent / "reference"
 VALUES = json.loads((REFERENCE / "wristband_values.json").read_text())["cases"]
@@ -105,7 +105,7 @@ def test_many_points_are_summed_like_few(monkeypatch):
     x = torch.randn(100, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     u, t, _ = on_the_wristband(x)
     at_once = pairwise_repulsion(u, t, "chordal", "per_point")
-    monkeypatch.setattr("lewm.regularizers.wristband_terms._CHUNK", 700)
+    monkeypatch.setattr("lewm.regularizers.wristband.terms._CHUNK", 700)
     torch.testing.assert_close(pairwise_repulsion(u, t, "chordal", "per_point"), at_once, rtol=1e-12, atol=0)
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from lewm.ablation.cells import make_cells
+from lewm.ablation.launching import Place, places
 from lewm.errors import InputError
-from lewm.evaluation.ablation_cells import make_cells
-from lewm.evaluation.ablation_run import Place, places
-from lewm.tracking import read_metrics, run_lock
+from lewm.files import run_lock
+from lewm.tracking import read_metrics
 from scripts import ablate
-from tests.fake_cells import write_cell
+from tests.ablation.fake_cells import write_cell
 from tests.programs import TINY, assert_one_line_error, run_program
 
 # Does to a cell what a file named after the cell says, with results that were made before; nothing is imported that

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lewm.regularizers import REGULARIZERS, SIGReg, Wristband
-from lewm.regularizers.wristband_terms import on_the_wristband, pairwise_repulsion
+from lewm.regularizers.wristband.terms import on_the_wristband, pairwise_repulsion
 from scripts.benchmarks import regularizers
 from scripts.benchmarks.direct_formulas import direct_repulsion, direct_sigreg, direct_wristband
 from scripts.benchmarks.gpu_step import floor_us

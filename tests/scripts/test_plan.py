@@ -8,7 +8,7 @@ import pytest
 
 import train
 from lewm.config import CONFIGS, PlanConfig
-from lewm.evaluation.protocol import Manifest
+from lewm.evaluation.pairs import Manifest
 from scripts import collect, compare, plan, train_head
 from tests.programs import TINY, TINY_EVALUATION, assert_one_line_error, compose, run_program
 
@@ -92,7 +92,7 @@ def test_baselines_are_evaluated_on_the_same_pairs(tiny, policy):
     assert results["identity"]["policy"]["name"] == policy
     assert results["planning"] is None
     if policy != "expert":
-        assert results["model"] == results["floors"][policy]
+        assert results["model"] == results["baselines"][policy]
 
 
 def test_the_expert_acts_without_its_noise():

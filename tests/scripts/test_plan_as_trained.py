@@ -77,8 +77,8 @@ def test_a_key_of_another_planner_is_refused(run):
 
 
 def test_a_planner_beside_a_head_that_acts_alone_is_refused(run, monkeypatch):
-    recipe, step = plan.load_recipe(plan.latest_checkpoint(run))
-    config = replace(recipe.config, planning=replace(recipe.config.planning, proposal="alone"))
-    monkeypatch.setattr(plan, "load_recipe", lambda checkpoint: (replace(recipe, config=config), step))
+    spec, step = plan.load_spec(plan.latest_checkpoint(run))
+    config = replace(spec.config, planning=replace(spec.config.planning, proposal="alone"))
+    monkeypatch.setattr(plan, "load_spec", lambda checkpoint: (replace(spec, config=config), step))
     code = run_program(plan.main, f"run={run}", "planner=cem")
     assert_one_line_error(code, "planner=cem", "planning.proposal=alone", "planning=mpc")

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from lewm.command_line import check_overrides
+from lewm.config.command_line import check_overrides
 from scripts import planner_study
 
 
@@ -36,7 +36,7 @@ def finished(folder, successes, weights=b"w"):
     model = {"strict_success": rate, "strict_success_at_end": rate}
     planning = {"milliseconds_per_plan_median": 1.5}
     identity = {"weights_hash": hashlib.sha256(weights).hexdigest()}
-    results = {"identity": identity, "model": model, "planning": planning, "floors": {"random": model}}
+    results = {"identity": identity, "model": model, "planning": planning, "baselines": {"random": model}}
     (folder / "results.json").write_text(json.dumps(results))
 
 

@@ -7,10 +7,10 @@ import torch
 
 from lewm.data.clips import split_episodes, training_actions
 from lewm.data.normalize import ActionNormalizer
+from lewm.heads.config import TrainHeadConfig, read_heads
+from lewm.heads.files import load_heads
 from lewm.regularizers import SIGReg
-from lewm.training.checkpoint import Recipe, latest_checkpoint, load_recipe, save_checkpoint
-from lewm.training.head_config import TrainHeadConfig, read_heads
-from lewm.training.head_files import load_heads
+from lewm.training.checkpoint import ModelSpec, latest_checkpoint, load_spec, save_checkpoint
 from scripts import train_head
 from tests.conftest import collect_two_room
 from tests.programs import TINY, assert_one_line_error, compose, run_program
@@ -25,12 +25,12 @@ def run_dir(tmp_path_factory, two_room_data):
     config = compose(*TINY, f"data.path={two_room_data.path}")
     train_ids, _ = split_episodes(len(two_room_data), config.data.val_fraction, config.data.split_seed)
     normalizer = ActionNormalizer.fit(training_actions(two_room_data, train_ids))
-    recipe = Recipe(config, normalizer, (-1.0, -1.0), (1.0, 1.0), two_room_data.content_hash)
+    spec = ModelSpec(config, normalizer, (-1.0, -1.0), (1.0, 1.0), two_room_data.content_hash)
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     torch.manual_seed(0)
-    model = recipe.build_model()
+    model = spec.build_model()
     optimizer = torch.optim.SGD(model.parameters())
-    save_checkpoint(folder / "checkpoints", recipe, 1, model, SIGReg(), optimizer)
+    save_checkpoint(folder / "checkpoints", spec, 1, model, SIGReg(), optimizer)
     return folder
 
 
@@ -42,15 +42,15 @@ def fit(run_dir, *words):
 def test_a_head_is_fitted_and_can_be_used(run_dir, name, capsys):
     assert fit(run_dir, f"head={name}", "seed=3") is None
     assert name in load_heads(run_dir)
-    recipe, _ = load_recipe(latest_checkpoint(run_dir))
-    head, width = load_heads(run_dir)[name], recipe.config.model.embedding_dim
+    spec, _ = load_spec(latest_checkpoint(run_dir))
+    head, width = load_heads(run_dir)[name], spec.config.model.embedding_dim
     if name == "inverse_dynamics":
-        assert head(torch.zeros(2, 1, width), torch.zeros(2, width)).shape == (2, recipe.action_dim)
+        assert head(torch.zeros(2, 1, width), torch.zeros(2, width)).shape == (2, spec.action_dim)
     elif name == "temporal_distance":
         assert head(torch.zeros(2, width), torch.zeros(2, width)).shape == (2,)
     else:
         frames = torch.zeros(2, 3, 48, 48, dtype=torch.uint8)
-        assert head(frames, frames).shape == (2, recipe.action_dim)
+        assert head(frames, frames).shape == (2, spec.action_dim)
     printed = capsys.readouterr().out.replace("\n", "")
     assert f"{run_dir}/heads/{name}" in printed
     for error in json.loads((run_dir / "heads" / name / "head.json").read_text())["errors"]:

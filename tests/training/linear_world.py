@@ -10,9 +10,9 @@ from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Episodes, Metadata
 from lewm.data.normalize import ActionNormalizer
 from lewm.data.recording import Episode
-from lewm.training.checkpoint import Recipe
-from lewm.training.head_config import HeadConfig, read_heads
-from lewm.training.heads import fit_head
+from lewm.heads.config import HeadConfig, read_heads
+from lewm.heads.fitting import fit_head
+from lewm.training.checkpoint import ModelSpec
 from tests.programs import TINY, compose
 
 SPEED, NUM_ACTIONS, FRAMESKIP = 3, 20, 2
@@ -52,12 +52,12 @@ class PositionModel(torch.nn.Module):
 
 
 def recipe_for(data):
-    """A recipe for PositionModel and the walks; an encoder of its own sees the four pixels as one patch."""
+    """A spec for PositionModel and the walks; an encoder of its own sees the four pixels as one patch."""
     sizes = ("env.frame_size=4", f"env.frameskip={FRAMESKIP}", "model.embedding_dim=2", "model.encoder.patch_size=4")
     config = compose(*TINY, *sizes)
     train_ids, _ = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
     normalizer = ActionNormalizer.fit(training_actions(data, train_ids))
-    return Recipe(config, normalizer, (-SPEED,) * 2, (SPEED,) * 2, data.content_hash)
+    return ModelSpec(config, normalizer, (-SPEED,) * 2, (SPEED,) * 2, data.content_hash)
 
 
 SMALL = {
@@ -77,6 +77,6 @@ def head_config(name, head=(), **fitting):
     return from_dict({"head": component, "fitting": SMALL | fitting}, HeadConfig)
 
 
-def fit(data, config, model=None, seed=0, recipe=None):
+def fit(data, config, model=None, seed=0, spec=None):
     quiet = Progress(disable=True)
-    return fit_head(model or PositionModel(), recipe or recipe_for(data), data, config, seed=seed, progress=quiet)
+    return fit_head(model or PositionModel(), spec or recipe_for(data), data, config, seed=seed, progress=quiet)

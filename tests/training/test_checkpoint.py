@@ -12,10 +12,10 @@ from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError, one_line_errors
 from lewm.regularizers import SIGReg
 from lewm.training.checkpoint import (
-    Recipe,
+    ModelSpec,
     latest_checkpoint,
     load_optimizer,
-    load_recipe,
+    load_spec,
     load_weights,
     save_checkpoint,
 )
@@ -25,27 +25,27 @@ from tests.training.damages import DAMAGES, cut_off
 
 
 @pytest.fixture(scope="module")
-def recipe():
+def spec():
     return recipe_of(compose(*TINY))
 
 
 def recipe_of(config):
-    return Recipe(config, ActionNormalizer((0.1, -0.2), (0.5, 1 / 3)), (-1.0, -1.0), (1.0, 1.0), "abc")
+    return ModelSpec(config, ActionNormalizer((0.1, -0.2), (0.5, 1 / 3)), (-1.0, -1.0), (1.0, 1.0), "abc")
 
 
-def save(folder, recipe, step, model, optimizer):
-    return save_checkpoint(folder, recipe, step, model, SIGReg(), optimizer)
+def save(folder, spec, step, model, optimizer):
+    return save_checkpoint(folder, spec, step, model, SIGReg(), optimizer)
 
 
-def trained(recipe, num_steps=2, seed=0):
+def trained(spec, num_steps=2, seed=0):
     """A model after some steps on noise, and its optimizer."""
     torch.manual_seed(seed)
-    model = recipe.build_model()
+    model = spec.build_model()
     model.fit_normalization(torch.randint(256, (4, 2, 3, 48, 48), dtype=torch.uint8))
     optimizer = new_optimizer(model)
     for _ in range(num_steps):
         z = model.encode(torch.randint(256, (4, 3, 3, 48, 48), dtype=torch.uint8))
-        (model.predict(z, torch.randn(4, 3, recipe.action_dim)) - z).square().mean().backward()
+        (model.predict(z, torch.randn(4, 3, spec.action_dim)) - z).square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
     return model, optimizer
@@ -57,12 +57,12 @@ def new_optimizer(model):
 
 def load(path):
     """Everything that a checkpoint holds, as train.py and plan.py read it."""
-    recipe, step = load_recipe(path)
-    model = recipe.build_model()
+    spec, step = load_spec(path)
+    model = spec.build_model()
     load_weights(path, model)
     optimizer = new_optimizer(model)
     load_optimizer(path, optimizer)
-    return recipe, step, model, optimizer
+    return spec, step, model, optimizer
 
 
 def assert_same_tensors(actual, expected):
@@ -78,11 +78,11 @@ def optimizer_tensors(optimizer):
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory, recipe):
+def original(tmp_path_factory, spec):
     """A run folder with a checkpoint of step 7 in it, its model and its optimizer."""
     folder = tmp_path_factory.mktemp("original")
-    model, optimizer = trained(recipe)
-    save(folder / "checkpoints", recipe, 7, model, optimizer)
+    model, optimizer = trained(spec)
+    save(folder / "checkpoints", spec, 7, model, optimizer)
     return folder, model, optimizer
 
 
@@ -94,8 +94,8 @@ def saved(tmp_path, original):
     return tmp_path / "run" / "checkpoints" / "step_0000007", model, optimizer
 
 
-def test_recipe_and_step_come_back(saved, recipe):
-    assert load_recipe(saved[0]) == (recipe, 7)
+def test_recipe_and_step_come_back(saved, spec):
+    assert load_spec(saved[0]) == (spec, 7)
 
 
 def test_weights_and_buffers_come_back_bit_for_bit(saved):
@@ -109,8 +109,8 @@ def test_the_optimizer_comes_back_bit_for_bit(saved):
     assert_same_tensors(optimizer_tensors(load(path)[3]), optimizer_tensors(optimizer))
 
 
-def test_the_action_dimension_is_that_of_a_block(recipe):
-    assert recipe.action_dim == 2 * recipe.config.env.frameskip
+def test_the_action_dimension_is_that_of_a_block(spec):
+    assert spec.action_dim == 2 * spec.config.env.frameskip
 
 
 def test_a_checkpoint_is_safetensors_and_json_and_nothing_else(saved):
@@ -130,17 +130,17 @@ def test_a_run_without_a_checkpoint_has_none(tmp_path):
     assert latest_checkpoint(tmp_path) is None
 
 
-def test_only_the_last_checkpoint_is_kept(saved, recipe, tmp_path):
+def test_only_the_last_checkpoint_is_kept(saved, spec, tmp_path):
     for step in (9, 99, 1000):
-        path = save(saved[0].parent, recipe, step, *trained(recipe))
+        path = save(saved[0].parent, spec, step, *trained(spec))
         assert latest_checkpoint(tmp_path / "run") == path
         assert list(saved[0].parent.iterdir()) == [path]
-        assert load_recipe(path)[1] == step
+        assert load_spec(path)[1] == step
 
 
-def test_a_step_can_be_saved_again(saved, recipe):
-    model, optimizer = trained(recipe, num_steps=4)
-    path = save(saved[0].parent, recipe, 7, model, optimizer)
+def test_a_step_can_be_saved_again(saved, spec):
+    model, optimizer = trained(spec, num_steps=4)
+    path = save(saved[0].parent, spec, 7, model, optimizer)
     assert_same_tensors(load(path)[2].state_dict(), model.state_dict())
 
 
@@ -161,21 +161,21 @@ class InterruptingOptimizer(Interrupting):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, SystemExit])
 @pytest.mark.parametrize("part", ["model", "optimizer"])
-def test_an_interrupted_save_leaves_the_checkpoint_before_it(saved, recipe, tmp_path, part, error):
+def test_an_interrupted_save_leaves_the_checkpoint_before_it(saved, spec, tmp_path, part, error):
     path, model, optimizer = saved
     parts = (Interrupting(error), optimizer) if part == "model" else (model, InterruptingOptimizer(error))
     with pytest.raises(error):
-        save(path.parent, recipe, 8, *parts)
+        save(path.parent, spec, 8, *parts)
     assert latest_checkpoint(tmp_path / "run") == path
     assert_same_tensors(load(path)[2].state_dict(), model.state_dict())
 
 
-def test_the_remains_of_an_interrupted_save_do_not_get_into_the_next(saved, recipe):
+def test_the_remains_of_an_interrupted_save_do_not_get_into_the_next(saved, spec):
     path, model, optimizer = saved
     remains = path.parent / "partial"
     remains.mkdir()
     (remains / "something.else").write_text("")
-    following = save(path.parent, recipe, 8, model, optimizer)
+    following = save(path.parent, spec, 8, model, optimizer)
     assert len(list(following.iterdir())) == 4
     assert list(path.parent.iterdir()) == [following]
 
@@ -185,10 +185,10 @@ def file_sizes(path):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
-def test_a_full_disk_raises_and_leaves_the_checkpoint_before_it(saved, recipe, tmp_path, name):
+def test_a_full_disk_raises_and_leaves_the_checkpoint_before_it(saved, spec, tmp_path, name):
     path, model, optimizer = saved
     with pytest.raises((OSError, InputError)), full_disk(file_sizes(path)[name] - 1):
-        save(path.parent, recipe, 8, *trained(recipe, num_steps=4))
+        save(path.parent, spec, 8, *trained(spec, num_steps=4))
     assert latest_checkpoint(tmp_path / "run") == path
     loaded = load(path)
     assert_same_tensors(loaded[2].state_dict(), model.state_dict())
@@ -196,20 +196,20 @@ def test_a_full_disk_raises_and_leaves_the_checkpoint_before_it(saved, recipe, t
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
-def test_a_full_disk_ends_a_program_with_one_line(saved, recipe, name):
+def test_a_full_disk_ends_a_program_with_one_line(saved, spec, name):
     path, model, optimizer = saved
     with pytest.raises(SystemExit) as end, full_disk(file_sizes(path)[name] - 1), one_line_errors():
-        save(path.parent, recipe, 8, model, optimizer)
+        save(path.parent, spec, 8, model, optimizer)
     assert end.value.code.startswith("error: ")
     assert "\n" not in end.value.code
     assert str(path.parent) in end.value.code
 
 
-def test_after_a_full_disk_the_next_save_succeeds(saved, recipe, tmp_path):
+def test_after_a_full_disk_the_next_save_succeeds(saved, spec, tmp_path):
     path, model, optimizer = saved
     with pytest.raises((OSError, InputError)), full_disk(100):
-        save(path.parent, recipe, 8, model, optimizer)
-    following = save(path.parent, recipe, 8, model, optimizer)
+        save(path.parent, spec, 8, model, optimizer)
+    following = save(path.parent, spec, 8, model, optimizer)
     assert list(path.parent.iterdir()) == [following]
 
 
@@ -232,7 +232,7 @@ def test_models_of_every_configuration_come_back(tmp_path, option):
     config = compose(
         f"model={option}", f"env.frame_size={ {'micro': 64, 'paper': 56}[option] }", "model.encoder.depth=1"
     )
-    recipe = recipe_of(config)
-    model = recipe.build_model()
-    path = save(tmp_path, recipe, 1, model, new_optimizer(model))
+    spec = recipe_of(config)
+    model = spec.build_model()
+    path = save(tmp_path, spec, 1, model, new_optimizer(model))
     assert_same_tensors(load(path)[2].state_dict(), model.state_dict())

@@ -14,7 +14,7 @@ from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.regularizers import Wristband
 from lewm.tracking import read_metrics
-from lewm.training.checkpoint import latest_checkpoint, load_recipe
+from lewm.training.checkpoint import latest_checkpoint, load_spec
 from lewm.training.trainer import learning_rate
 from tests.programs import TINY, compose, make_trainer
 from tests.ranks import run_ranks
@@ -67,7 +67,7 @@ def resume(folder, data, *overrides):
     trainer = trainer_in(folder, data, *overrides)
     checkpoint = latest_checkpoint(trainer.config.run_dir)
     torch.manual_seed(987)
-    assert trainer.fit(checkpoint, load_recipe(checkpoint)[1])
+    assert trainer.fit(checkpoint, load_spec(checkpoint)[1])
     return trainer
 
 
@@ -288,13 +288,13 @@ def test_the_last_step_is_validated_and_saved_whatever_the_intervals(tmp_path, t
 def test_an_interrupt_ends_training_with_a_checkpoint_of_the_step_it_reached(tmp_path, two_room_data, number):
     trainer = trainer_in(tmp_path, two_room_data, step=1, event=send(number))
     assert trainer.fit(None, 0) is False
-    assert load_recipe(latest_checkpoint(trainer.config.run_dir)) == (trainer.recipe, 2)
+    assert load_spec(latest_checkpoint(trainer.config.run_dir)) == (trainer.spec, 2)
 
 
 def test_an_interrupt_in_the_last_step_ends_nothing_early(tmp_path, two_room_data):
     trainer = trainer_in(tmp_path, two_room_data, step=NUM_STEPS - 1, event=send(signal.SIGINT))
     assert trainer.fit(None, 0) is True
-    assert load_recipe(latest_checkpoint(trainer.config.run_dir))[1] == NUM_STEPS
+    assert load_spec(latest_checkpoint(trainer.config.run_dir))[1] == NUM_STEPS
 
 
 def test_a_second_interrupt_acts_at_once(tmp_path, two_room_data):

@@ -1,0 +1,1 @@
+"""Sweeps of training runs: which cells there are, running them, and comparing what they left."""

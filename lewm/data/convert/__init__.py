@@ -1,0 +1,1 @@
+"""Makes datasets of others: importers, exporters, resizing, merging, splitting."""

@@ -1,0 +1,16 @@
+"""Readers of other people's datasets, by the name of their format."""
+
+from collections.abc import Callable
+
+from lewm.data.convert.importers.hdf5 import HDF5Source
+from lewm.data.convert.importers.lerobot import LeRobotSource
+from lewm.data.convert.importers.source import Source, SourceEpisode
+from lewm.data.convert.importers.video_folder import VideoFolderSource
+
+IMPORTERS: dict[str, Callable[..., Source]] = {
+    "hdf5": HDF5Source,
+    "lerobot": LeRobotSource,
+    "video_folder": VideoFolderSource,
+}
+
+__all__ = ["IMPORTERS", "HDF5Source", "LeRobotSource", "Source", "SourceEpisode", "VideoFolderSource"]

@@ -1,8 +1,0 @@
-"""Writers of datasets by the name of their format; each takes (path, metadata) and is given episode after episode."""
-
-from lewm.data.episode_writer import EpisodeWriter
-from lewm.data.exporters.hdf5 import HDF5Writer
-
-EXPORTERS = {"native": EpisodeWriter, "hdf5": HDF5Writer}
-
-__all__ = ["EXPORTERS", "HDF5Writer"]

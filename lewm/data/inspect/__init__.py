@@ -1,0 +1,1 @@
+"""Looks at datasets: summary, faults, replays, pictures."""

@@ -1,0 +1,1 @@
+"""Diagnostics of embeddings: Gaussianity, slice tests, predictability, probes, geometry."""

@@ -1,0 +1,98 @@
+"""Files and folders that appear whole or not at all, their hashes, and locks."""
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from lewm.errors import InputError
+
+
+@contextmanager
+def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """A file that is written under a temporary name beside `path` and renamed at the end of the block.
+
+    What stood at `path` before stays on any error, a full disk included.
+
+    Args:
+      path: of the file.
+      mode: "w" for text, "wb" for bytes.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open(mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    with whole_file(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes values as JSON that every reader takes, whole or not at all. NaN and infinite numbers become null."""
+    write_text(path, json.dumps(without_nan(values), indent=2, allow_nan=False) + "\n")
+
+
+def without_nan(values: Any) -> Any:
+    """Nested dicts and sequences with None for every float that is NaN or infinite: JSON has no such numbers."""
+    if isinstance(values, dict):
+        return {key: without_nan(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [without_nan(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """An empty folder `<path>.partial` that is renamed to `path` at the end of the block, in the place of a former one.
+
+    Every file in it is on the disk before it is renamed. On any error the partial folder is removed and `path` stays.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for file in partial.iterdir():
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def run_lock(run_dir: Path) -> Iterator[None]:
+    """Makes the run folder and keeps other processes from writing into it; a killed process lets go by itself."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (run_dir / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another process is writing {run_dir}: wait for it, end it, or give another name="
+            ) from None
+        yield

@@ -1,0 +1,1 @@
+"""Fast paths of JEPA.rollout: cached, packed, and as a CUDA graph."""

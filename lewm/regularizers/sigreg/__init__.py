@@ -1,0 +1,5 @@
+"""SIGReg and its characteristic functions."""
+
+from lewm.regularizers.sigreg.sigreg import SIGReg
+
+__all__ = ["SIGReg"]

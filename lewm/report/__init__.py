@@ -1,0 +1,1 @@
+"""Reports of an evaluation: pages, charts, films, and tables on the screen."""

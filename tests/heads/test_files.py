@@ -1,0 +1,161 @@
+"""A head in a run folder comes back bit for bit, belongs to its weights, and is whole or absent."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from lewm.errors import InputError
+from lewm.files import sha256_of
+from lewm.heads import HEADS
+from lewm.heads.files import load_heads, save_head
+from lewm.heads.fitting import FittedHead, build_head
+from lewm.regularizers import SIGReg
+from lewm.training.checkpoint import save_checkpoint
+from tests.training.linear_world import head_config, recipe_for, write_walks
+
+NAMES = sorted(HEADS)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    return recipe_for(write_walks(tmp_path_factory.mktemp("walks") / "data", num_episodes=4))
+
+
+def save_run(run_dir, spec, seed=0):
+    torch.manual_seed(seed)
+    model = spec.build_model()
+    optimizer = torch.optim.SGD(model.parameters())
+    return save_checkpoint(run_dir / "checkpoints", spec, 1 + seed, model, SIGReg(), optimizer)
+
+
+def save_random_head(run_dir, spec, name, seed=1, **changes):
+    config = head_config(name)
+    torch.manual_seed(seed)
+    head = build_head(config.head, spec, config.fitting.max_steps)
+    save_head(run_dir, config, FittedHead(head, {"r2": 0.5}), **changes)
+    return head
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, spec):
+    """A run folder with every head, and these heads."""
+    run_dir = tmp_path_factory.mktemp("runs") / "x"
+    save_run(run_dir, spec)
+    return run_dir, {name: save_random_head(run_dir, spec, name) for name in NAMES}
+
+
+@pytest.fixture
+def own_run(run, tmp_path):
+    """A copy to break."""
+    return shutil.copytree(run[0], tmp_path / "x")
+
+
+def refusal(run_dir, name):
+    with pytest.raises(InputError) as error:
+        load_heads(run_dir)[name]
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_head_comes_back_bit_for_bit_and_ready_for_use(run, name):
+    run_dir, heads = run
+    loaded = load_heads(run_dir)[name]
+    assert type(loaded) is HEADS[name]
+    saved = heads[name].state_dict()
+    assert loaded.state_dict().keys() == saved.keys()
+    assert all(torch.equal(value, saved[key]) for key, value in loaded.state_dict().items())
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_the_heads_of_a_run_are_listed(run):
+    heads = load_heads(run[0])
+    assert list(heads) == NAMES
+    assert len(heads) == len(NAMES)
+    assert "inverse_dynamics" in heads and "another" not in heads
+
+
+def test_a_run_without_heads_has_none(tmp_path):
+    assert dict(load_heads(tmp_path)) == {}
+
+
+def test_a_head_is_read_once(run):
+    heads = load_heads(run[0])
+    assert heads["inverse_dynamics"] is heads["inverse_dynamics"]
+
+
+def test_a_head_of_other_weights_is_refused(own_run, spec):
+    save_run(own_run, spec, seed=1)
+    message = refusal(own_run, "inverse_dynamics")
+    assert "other weights" in message and "train_head.py" in message and "head=inverse_dynamics" in message
+
+
+def test_a_head_belongs_to_the_weights_it_was_fitted_to_and_not_to_those_at_the_time_it_is_saved(own_run, spec):
+    fitted_to = sha256_of(next((own_run / "checkpoints").iterdir()) / "model.safetensors")
+    save_run(own_run, spec, seed=1)
+    save_random_head(own_run, spec, "inverse_dynamics", weights_hash=fitted_to)
+    assert "other weights" in refusal(own_run, "inverse_dynamics")
+    shutil.rmtree(own_run / "checkpoints")
+    save_run(own_run, spec)
+    assert load_heads(own_run)["inverse_dynamics"] is not None
+
+
+def test_a_head_that_is_not_there_says_how_to_fit_it(own_run):
+    shutil.rmtree(own_run / "heads" / "temporal_distance")
+    assert f"train_head.py run={own_run} head=temporal_distance" in refusal(own_run, "temporal_distance")
+
+
+def test_other_heads_than_the_one_asked_for_may_be_damaged(own_run):
+    (own_run / "heads" / "temporal_distance" / "head.json").write_text("{")
+    assert load_heads(own_run)["inverse_dynamics"] is not None
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("head.json", "{"), ("head.json", "[]"), ("head.json", '{"format": "lewm-head"}'), ("head.safetensors", "torn")],
+)
+def test_a_damaged_head_is_refused_by_its_path(own_run, file, content):
+    (own_run / "heads" / "inverse_dynamics" / file).write_text(content)
+    assert str(own_run / "heads" / "inverse_dynamics") in refusal(own_run, "inverse_dynamics")
+
+
+@pytest.mark.parametrize("version", [1, 99])  # of version 1, the inputs were others
+def test_a_head_of_another_version_is_refused(own_run, version):
+    path = own_run / "heads" / "inverse_dynamics" / "head.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
+    assert "version" in refusal(own_run, "inverse_dynamics")
+
+
+def test_weights_of_another_size_are_refused(own_run):
+    path = own_run / "heads" / "inverse_dynamics" / "head.json"
+    described = json.loads(path.read_text())
+    described["head"]["hidden_dim"] = 32
+    path.write_text(json.dumps(described))
+    assert "do not fit" in refusal(own_run, "inverse_dynamics")
+
+
+def test_a_head_replaces_the_one_before_it(own_run, spec):
+    head = save_random_head(own_run, spec, "inverse_dynamics", seed=2)
+    weights = load_heads(own_run)["inverse_dynamics"].state_dict()
+    assert all(torch.equal(weights[key], value) for key, value in head.state_dict().items())
+
+
+def test_an_unfinished_head_is_none(own_run):
+    (own_run / "heads" / "inverse_dynamics").rename(own_run / "heads" / "inverse_dynamics.partial")
+    assert list(load_heads(own_run)) == [name for name in NAMES if name != "inverse_dynamics"]
+
+
+def test_a_head_file_says_what_it_was_fitted_with_and_its_errors(run):
+    described = json.loads((run[0] / "heads" / "inverse_dynamics" / "head.json").read_text())
+    config = head_config("inverse_dynamics")
+    assert described["head"] == config.head
+    assert described["fitting"]["num_steps"] == config.fitting.num_steps
+    assert described["errors"] == {"r2": 0.5}
+
+
+def test_a_run_without_a_checkpoint_has_nothing_to_save_a_head_for(tmp_path, spec):
+    with pytest.raises(InputError, match="no checkpoint"):
+        save_random_head(tmp_path, spec, "inverse_dynamics")
