@@ -1,21 +1,70 @@
 """Provenance of a result: the command, the commit of the code and the versions of the packages."""
 
+import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import version
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+UNKNOWN = "unknown"
+
+_CODE = ("train.py", "lewm", "envs", "configs", "manifests", "scripts", "hydra_plugins")
+"""Files and folders of the repository that decide results; edits elsewhere do not make it dirty."""
+
 
 def describe_process() -> dict[str, Any]:
-    """The command, the commit of the code and the versions that a result depends on."""
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
+    """The command, the commit of the code and the versions that a result depends on. Never an error."""
     packages = ("torch", "timm", "accelerate", "numpy", "gymnasium", "lewm")
     return {
         "command": sys.argv,
-        "commit": git.stdout.strip() or "unknown",
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "commit": commit_of_code(),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
     }
+
+
+def commit_of_code() -> str:
+    """Commit of this project's repository, with "-dirty" behind it if code in the work tree differs from it.
+
+    "unknown" without git and for an installed package, whatever repository the environment's folder lies in: this file
+    has to be tracked by a repository whose pyproject.toml is that of this project.
+    """
+    top = _git(Path(__file__).parent, "rev-parse", "--show-toplevel")
+    if top is None or not _is_this_project(Path(top) / "pyproject.toml"):
+        return UNKNOWN
+    if _git(Path(top), "ls-files", "--error-unmatch", "--", __file__) is None:
+        return UNKNOWN
+    commit = _git(Path(top), "rev-parse", "HEAD")
+    edits = _git(Path(top), "status", "--porcelain", "--", *_CODE)
+    if commit is None or edits is None:
+        return UNKNOWN
+    return f"{commit}-dirty" if edits else commit
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints in a folder; None if it fails or is not installed."""
+    # Within a hook, git's variables point at the hook's repository.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "--no-optional-locks", *arguments]
+    try:
+        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+def _is_this_project(pyproject: Path) -> bool:
+    try:
+        project = tomllib.loads(pyproject.read_text())["project"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return isinstance(project, dict) and project.get("name") == "lewm"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a folder that is not installed
+        return UNKNOWN

@@ -10,7 +10,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lewm.errors import InputError
 from lewm.files import run_lock
-from lewm.provenance import describe_process
 from lewm.tracking import Tracker, progress_bar, read_metrics
 from tests.disk import full_disk
 
@@ -121,14 +120,6 @@ def test_a_run_folder_is_let_go_however_a_process_ends(tmp_path):
         lock_and_fail()
     with run_lock(tmp_path / "run"):
         assert (tmp_path / "run").is_dir()
-
-
-def test_a_process_is_described_by_its_command_commit_and_versions():
-    described = describe_process()
-    assert json.loads(json.dumps(described)) == described
-    assert described["command"]
-    assert described["commit"] == "unknown" or len(described["commit"]) == 40
-    assert {"python", "torch", "numpy", "lewm"} <= set(described["versions"])
 
 
 def test_a_bar_shows_counts_and_its_unit():
