@@ -11,7 +11,7 @@ FLOORS = [
     {"envs"},
     {
         *("lewm", "lewm.clip", "lewm.config", "lewm.distributed", "lewm.environment", "lewm.errors", "lewm.files"),
-        *("lewm.limits", "lewm.processes", "lewm.provenance", "lewm.seeding", "lewm.significance", "lewm.tracking"),
+        *("lewm.processes", "lewm.provenance", "lewm.seeding", "lewm.significance", "lewm.tracking"),
     },
     {"lewm.models", "lewm.regularizers", "lewm.planning", "lewm.data"},
     {"lewm.diagnostics"},

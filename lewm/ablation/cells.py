@@ -16,12 +16,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lewm.config import CONFIGS, TrainConfig, flat, from_dict
+from lewm.config import CONFIGS, WHERE_AND_HOW_FAST, TrainConfig, changed_key, flat, from_dict
 from lewm.config.command_line import expand_components
 from lewm.errors import InputError
-
-FREE = ("name", "output_dir", "resume", "device", "num_threads", "data.num_workers")
-"""Keys that may differ between a cell's folder and the command line: they decide where and how fast, not what."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,11 @@ class Cell:
     def check_settings(self) -> None:
         """Refuses a folder that was begun with other settings than these."""
         begun, now = self.settings, flat(asdict(self.config))
-        for key in sorted(begun.keys() | now.keys()):
-            if begun.get(key) != now.get(key) and key not in FREE:
-                raise InputError(
-                    f"the cell in {self.folder} was begun with {key}={begun.get(key)}, not {now.get(key)}:"
-                    " give that, or another name= for this ablation"
-                )
+        if key := changed_key(begun, now, WHERE_AND_HOW_FAST):
+            raise InputError(
+                f"the cell in {self.folder} was begun with {key}={begun.get(key)}, not {now.get(key)}:"
+                " give that, or another name= for this ablation"
+            )
 
 
 def swept_keys(arguments: Sequence[str]) -> list[str]:

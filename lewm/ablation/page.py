@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from lewm.ablation.cells import FREE
 from lewm.ablation.figures import save_curves, save_overview
 from lewm.ablation.findings import findings, name, number, p_value
 from lewm.ablation.table import Comparison, Table, save_csv
+from lewm.config import WHERE_AND_HOW_FAST
 from lewm.files import write_text
 
 STYLE = """
@@ -165,7 +165,7 @@ def _settings(table: Table) -> str:
         for key in keys
         if key == "regularizer.weight"
         or (
-            key not in (*FREE, "seed", *groups)
+            key not in (*WHERE_AND_HOW_FAST, "seed", *groups)
             and len({repr(config.get(key, missing)) for config in configs.values()}) > 1
         )
     ]

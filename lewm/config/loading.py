@@ -1,0 +1,154 @@
+"""Loading of configurations: nested values to the dataclasses of the schema, and back."""
+
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lewm.config.components import is_a, suggestion
+from lewm.config.schema import Range, TrainConfig
+from lewm.errors import InputError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+WHERE_AND_HOW_FAST = ("name", "output_dir", "resume", "device", "num_threads", "data.num_workers", "data.device")
+"""Keys that decide where a run lies and how fast it trains. The data are told apart by their hash, not their path."""
+
+AFTER_TRAINING = ("heads", "planner", "planning", "evaluation")
+"""Groups that training never sees."""
+
+DEFAULTS = {
+    "training": "experiment/quickstart.yaml",
+    "planning": "planning/mpc.yaml",
+    "evaluation": "evaluation/held_out.yaml",
+    "data": "train.yaml",
+}
+"""Files of configs/ with the values of keys that older runs lack, by group."""
+
+
+def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
+    """Makes an instance of `schema` of nested values.
+
+    Raises:
+      InputError: a key is unknown, missing, of a wrong type, or out of its range.
+    """
+    types = get_type_hints(schema, include_extras=True)
+    for key in values:
+        if key not in types:
+            raise InputError(f"unknown key {prefix + str(key)!r} in the configuration{suggestion(str(key), types)}")
+    arguments: dict[str, Any] = {}
+    for key, kind in types.items():
+        if key not in values:
+            raise InputError(f"the configuration lacks {prefix + key!r}")
+        kinds = alternatives(kind)
+        value = float(values[key]) if float in kinds and type(values[key]) is int else values[key]
+        nested = [option for option in kinds if is_dataclass(option)]
+        if nested and isinstance(value, dict):
+            fitting = [option for option in nested if value.keys() == get_type_hints(option).keys()]
+            arguments[key] = from_dict(value, (fitting or nested)[0], f"{prefix}{key}.")
+        elif not any(is_a(value, option) for option in kinds):
+            wanted = " or ".join("null" if option is NoneType else option.__name__ for option in kinds)
+            raise InputError(f"{prefix}{key}={value!r} must be {wanted}")
+        else:
+            arguments[key] = value
+            _check_range(f"{prefix}{key}", value, kind)
+    return schema(**arguments)
+
+
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """The types that a value of the schema may have: int and NoneType for Count | None."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return tuple(get_args(each)[0] if get_origin(each) is Annotated else each for each in kinds)
+
+
+def _check_range(key: str, value: Any, kind: Any) -> None:
+    annotated = [each for each in (kind, *get_args(kind)) if get_origin(each) is Annotated]
+    for low, high in (allowed for each in annotated for allowed in get_args(each)[1:] if isinstance(allowed, Range)):
+        if value is not None and not (low <= value and (high is None or value <= high)):
+            bounds = f"at least {low}" + ("" if high is None else f" and at most {high}")
+            raise InputError(f"{key}={value} must be {bounds}")
+
+
+def save(config: Any, path: Path) -> None:
+    """Writes a schema instance as YAML."""
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML file of keys and values. InputError: it is missing, damaged, or something else."""
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{path} is not a readable configuration ({str(error).splitlines()[0]})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is not a readable configuration: it holds {type(values).__name__}, not keys")
+    return cast(dict[str, Any], values)
+
+
+def read_run_config(path: Path) -> TrainConfig:
+    """Reads the config.yaml of a run, also one of an older version.
+
+    Keys that are not known any more are left out; those that it lacks have their defaults of configs/.
+    """
+    values = read_yaml(path)
+    for group, file in DEFAULTS.items():
+        if isinstance(values.get(group), dict):
+            values[group] = read_yaml(CONFIGS / file)[group] | values[group]
+    return cast(TrainConfig, from_dict(_known(values, TrainConfig), TrainConfig))
+
+
+def _known(values: dict[str, Any], schema: Any) -> dict[str, Any]:
+    """The values without the keys that the schema does not have; components are left as they are."""
+    kept: dict[str, Any] = {}
+    for key, kind in get_type_hints(schema).items():
+        nested = [option for option in alternatives(kind) if is_dataclass(option)]
+        if key not in values:
+            continue
+        is_group = bool(nested) and isinstance(values[key], dict)
+        best = (
+            max(nested, key=lambda option: len(values[key].keys() & get_type_hints(option).keys()))
+            if is_group
+            else None
+        )
+        kept[key] = _known(values[key], best) if is_group else values[key]
+    return kept
+
+
+def check_resumed(path: Path, config: TrainConfig) -> None:
+    """Refuses to go on with a run under other settings of its training than it was begun with.
+
+    Args:
+      path: config.yaml of the run.
+      config: what is asked for now.
+    """
+    free = (*WHERE_AND_HOW_FAST, "data.path", "data.root", *AFTER_TRAINING)
+    if key := changed_key(flat(asdict(read_run_config(path))), flat(asdict(config)), free):
+        begun, now = flat(read_yaml(path)).get(key), flat(asdict(config)).get(key)
+        raise InputError(
+            f"the run in {path.parent} was begun with {key}={begun}, not {now}: resume it with that, or give another"
+            " name="
+        )
+
+
+def changed_key(begun: dict[str, Any], now: dict[str, Any], free: tuple[str, ...]) -> str | None:
+    """The first dotted key, by name, whose values differ; `free` names keys and groups that may differ."""
+    for key in sorted(begun.keys() | now.keys()):
+        is_free = any(key == name or key.startswith(f"{name}.") for name in free)
+        if begun.get(key) != now.get(key) and not is_free:
+            return key
+    return None
+
+
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of a nested dict, dotted, with its value; groups of keys are there too, with None."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        is_group = isinstance(value, dict)
+        found[f"{prefix}{key}"] = None if is_group else value
+        if is_group:
+            found |= flat(value, f"{prefix}{key}.")
+    return found

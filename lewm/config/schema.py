@@ -1,0 +1,171 @@
+"""Schema of configs/: one frozen dataclass for each program and group, with the allowed ranges beside the fields."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from lewm.config.components import Component
+
+
+class Range(NamedTuple):
+    """Allowed range of a number, both ends included; None where there is no end."""
+
+    low: float
+    high: float | None = None
+
+
+MAX_PROCESSES = 4096
+"""Most threads or processes that a key may ask for: more is a typing error."""
+
+Count = Annotated[int, Range(1)]
+Seed = Annotated[int, Range(0, 2**63 - 1)]
+Share = Annotated[float, Range(0, 1)]
+NonNegative = Annotated[float, Range(0)]
+Workers = Annotated[int, Range(1, MAX_PROCESSES)]
+
+
+@dataclass(frozen=True)
+class CollectionConfig:
+    expert: Component
+    num_episodes: Annotated[int, Range(2)]  # one to train on, one held out
+    max_steps: Count
+    seed: Seed
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    name: str
+    id: str
+    frame_size: Count
+    frameskip: Count
+    kwargs: dict[str, Any]  # of the environment, beside frame_size
+    collection: CollectionConfig
+
+
+@dataclass(frozen=True)
+class RecordingConfig:
+    """Data of something that is not at hand: nothing to collect, nothing to plan in."""
+
+    name: str
+    frame_size: Count
+    frameskip: Count
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    path: str
+    val_fraction: Share
+    split_seed: Seed
+    num_workers: Annotated[int, Range(0, MAX_PROCESSES)]
+    device: str
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    name: str
+    embedding_dim: Count
+    context: Count
+    encoder: Component
+    projector: Component
+    flow: Component | None
+    action_encoder: Component
+    predictor: Component
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    num_steps: Count
+    num_frames: Annotated[int, Range(2)]
+    batch_size: Count
+    clips_per_episode: Count
+    learning_rate: NonNegative
+    weight_decay: NonNegative
+    warmup_fraction: Share
+    final_weight_fraction: NonNegative
+    max_grad_norm: Annotated[float, Range(1e-6)]  # 0 would leave no gradient
+    precision: str
+    log_every: Count
+    validate_every: Count
+    checkpoint_every: Count
+
+
+@dataclass(frozen=True)
+class PlanningConfig:
+    goal_cost: str | Component
+    proposal: str
+    context: Count
+    window: Count | None
+    horizon: Count
+    num_executed: Count
+    batch_size: Count | None
+    precision: str
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    num_pairs: Count
+    offset: Count
+    budget: Count
+    strict: bool
+    start: str
+    manifest: str | None
+    manifest_seed: Seed
+    batch_size: Count
+    num_workers: Workers | None
+    num_videos: Annotated[int, Range(0)]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    name: str
+    output_dir: str
+    seed: Seed
+    resume: bool
+    device: str
+    num_threads: Workers | None
+    env: EnvConfig | RecordingConfig
+    data: DataConfig
+    model: ModelConfig
+    regularizer: Component
+    training: TrainingConfig
+    heads: list[str | Component]
+    planner: Component
+    planning: PlanningConfig
+    evaluation: EvaluationConfig
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.output_dir) / self.name
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    data_path: str
+    num_episodes: Annotated[int, Range(2)] | None
+    num_workers: Workers | None
+    env: EnvConfig
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    run: str
+    name: str
+    env: EnvConfig | RecordingConfig | None
+    data_path: str | None
+    policy: str
+    expert: Component | None
+    seed: Seed
+    device: str
+    num_threads: Workers | None
+    planner: Component
+    planning: PlanningConfig
+    evaluation: EvaluationConfig
+
+
+@dataclass(frozen=True)
+class AblateConfig:
+    name: str
+    output_dir: str
+    jobs: Workers | None
+    report_only: bool
+    cell: str
