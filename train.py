@@ -26,7 +26,7 @@ from lewm.data.collection import collect
 from lewm.data.device_clips import DeviceClips
 from lewm.data.episodes import Episodes
 from lewm.data.normalize import ActionNormalizer
-from lewm.diagnostics.probing import Validation
+from lewm.diagnostics.validation import Validation
 from lewm.distributed import use_all_cores
 from lewm.environment import make_env
 from lewm.errors import InputError
@@ -72,7 +72,7 @@ def main(config: TrainConfig) -> None:
             Clips(data, ids, config.training.num_frames, config.env.frameskip, normalizer)
             for ids in (train_ids, held_out)
         )
-        validation = Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=512, seed=0)
+        validation = Validation.draw(clips, held_out_clips, data.metadata, num_clips=512, seed=0)
 
         torch.manual_seed(config.seed)
         model = spec.build_model()

@@ -12,7 +12,7 @@ from rich.table import Table
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lewm.diagnostics.gaussianity import MAX_SAMPLES, MIN_SAMPLES, check_embeddings, measure
+from lewm.diagnostics.gaussianity import MAX_SAMPLES, MIN_SAMPLES, check_embeddings, gaussianity_statistics
 from lewm.diagnostics.slice_tests import p_value, simulate, slice_directions
 from lewm.errors import InputError, one_line_errors
 from lewm.files import write_json
@@ -124,7 +124,7 @@ def as_rows(z: Tensor, frame: int | None, console: Console) -> Tensor:
 def compare(z: Tensor, num_slices: int, num_draws: int, console: Console) -> dict[str, Finding]:
     """Measures (N, D) samples and as many of N(0, I), num_draws times."""
     directions = slice_directions(z.shape[1], num_slices)
-    values = measure(z, directions)
+    values = gaussianity_statistics(z, directions)
     level = LEVEL / len(values)
     if (num_draws + 1) * level < 1:
         raise InputError(
@@ -133,7 +133,10 @@ def compare(z: Tensor, num_slices: int, num_draws: int, console: Console) -> dic
     with progress_bar(console) as progress:
         task = progress.add_task("N(0, I) of this shape", total=num_draws, unit="samples")
         null = simulate(
-            lambda x: measure(x, directions), *z.shape, num_draws, advance=lambda: progress.update(task, advance=1)
+            lambda x: gaussianity_statistics(x, directions),
+            *z.shape,
+            num_draws,
+            advance=lambda: progress.update(task, advance=1),
         )
     findings = {}
     for name, value in values.items():

@@ -18,7 +18,7 @@ from lewm.config import Component, EnvConfig, PlanConfig, RecordingConfig, build
 from lewm.config.command_line import program
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
-from lewm.diagnostics.probing import Validation
+from lewm.diagnostics.validation import Validation
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError
 from lewm.evaluation.baselines import BASELINES, Privileged, make_baseline
@@ -152,7 +152,7 @@ def draw_validation(data: Episodes, spec: ModelSpec) -> Validation:
         Clips(data, ids, config.training.num_frames, config.env.frameskip, spec.normalizer)
         for ids in split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
     )
-    return Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=512, seed=0)
+    return Validation.draw(clips, held_out_clips, data.metadata, num_clips=512, seed=0)
 
 
 def choose_device(device: str) -> str:

@@ -22,7 +22,7 @@ from envs.push_t_blocks import to_world
 from lewm.config import EnvConfig
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
-from lewm.diagnostics.probing import embed
+from lewm.diagnostics.embedding import embed
 from lewm.environment import make_env
 from lewm.errors import InputError, one_line_errors
 from lewm.models import JEPA

@@ -14,7 +14,7 @@ from lewm.config import CONFIGS, TrainConfig
 from lewm.config.command_line import _load, expand_components
 from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.normalize import ActionNormalizer
-from lewm.diagnostics.probing import Validation
+from lewm.diagnostics.validation import Validation
 from lewm.training.build import build_objective
 from lewm.training.checkpoint import ModelSpec
 from lewm.training.trainer import Trainer
@@ -100,7 +100,7 @@ def make_trainer(config, data, make_clips=Clips):
     spec = ModelSpec(config, normalizer, low, high, data.content_hash)
     sizes = config.training.num_frames, config.env.frameskip, normalizer
     clips, held_out_clips = make_clips(data, train_ids, *sizes), Clips(data, held_out, *sizes)
-    validation = Validation.draw(clips, held_out_clips, data.metadata.state_names, num_clips=16, seed=0)
+    validation = Validation.draw(clips, held_out_clips, data.metadata, num_clips=16, seed=0)
     torch.manual_seed(config.seed)
     model = spec.build_model()
     model.fit_normalization(validation.fit.pixels)

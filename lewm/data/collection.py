@@ -70,6 +70,7 @@ def describe(env_config: EnvConfig, policy: Policy, recorder: Recorder) -> Metad
         env_id=env_config.id,
         frame_size=env_config.frame_size,
         state_names=list(single.state_names),
+        angles=list(single.angles),
         action_low=single.action_space.low.tolist(),
         action_high=single.action_space.high.tolist(),
         env_kwargs=dict(env_config.kwargs),

@@ -44,6 +44,7 @@ class Metadata:
       action_high: (a,) upper bounds of the raw actions.
       collection: how the data came about: policy, seed, versions, simulator and renderer.
       env_kwargs: arguments of the environment beside frame_size.
+      angles: those of state_names that are angles in radians.
     """
 
     env_id: str
@@ -53,6 +54,7 @@ class Metadata:
     action_high: list[float]
     collection: dict[str, Any]
     env_kwargs: dict[str, Any] = field(default_factory=dict)
+    angles: list[str] = field(default_factory=list)
 
 
 class Episodes:

@@ -56,13 +56,13 @@ def _exp_entropy(spectrum: Tensor) -> Tensor:
     return torch.special.entr(spectrum / spectrum.sum()).sum().exp()
 
 
-def spread(z: Tensor) -> dict[str, float]:
+def rank_and_std(z: Tensor) -> dict[str, float]:
     """(N, D) -> effective rank, and the smallest and the median standard deviation of a dimension."""
     std = z.float().std(0)
     return {"effective_rank": effective_rank(z).item(), "std_min": std.min().item(), "std_median": std.median().item()}
 
 
-def report(
+def gaussianity_report(
     z: Tensor | NDArray, num_slices: int = 256, num_draws: int = 199, max_samples: int = MAX_SAMPLES
 ) -> dict[str, float]:
     """Everything that is measured of embeddings against the fully specified N(0, I).
@@ -75,16 +75,16 @@ def report(
       max_samples: more rows than this are replaced by that many of them, always the same.
 
     Returns:
-      What `measure` gives, and "<name>_p" for each of the sliced tests: the probability that a sample of N(0, I) of
-      this shape has at least this value on the same slices, by Monte Carlo, at least 1 / (num_draws + 1). One p-value
-      is valid by itself; the smallest of several is not.
+      The numbers of gaussianity_statistics, and "<name>_p" for each of the sliced tests: the probability that a sample
+      of N(0, I) of this shape has at least this value on the same slices, by Monte Carlo, at least 1 / (num_draws + 1).
+      One p-value is valid by itself; the smallest of several is not.
 
     Raises:
       InputError: not (N, D), too few rows, or a row that is not finite.
     """
     z = check_embeddings(z, max_samples)
     null = sliced_tests_null(*z.shape, num_slices, num_draws)
-    values = measure(z, slice_directions(z.shape[1], num_slices))
+    values = gaussianity_statistics(z, slice_directions(z.shape[1], num_slices))
     return {**values, **{f"{name}_p": p_value(values[name], draws).item() for name, draws in null.items()}}
 
 
@@ -102,7 +102,7 @@ def check_embeddings(z: Tensor | NDArray, max_samples: int) -> Tensor:
     return z.clamp(-_FARTHEST, _FARTHEST)
 
 
-def measure(z: Tensor, directions: Tensor) -> dict[str, float]:
+def gaussianity_statistics(z: Tensor, directions: Tensor) -> dict[str, float]:
     """The statistics of (N, D) samples, sliced along (M, D) unit vectors.
 
     Returns:

@@ -1,18 +1,33 @@
-"""Whether distances between embeddings say how far apart the states are: what a planner's cost lives on."""
+"""Latent geometry: rank correlation of distances between embeddings with distances between states.
+
+A planner's cost is a distance between embeddings, which leads to the goal only as far as it grows with the distance
+between the states.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
+from torch import Tensor
+
+from lewm.diagnostics.coordinates import angles_to_points, sum_by_state
 
 
 def distance_rank_correlation(
-    z: NDArray, states: NDArray, num_pairs: int = 20000, near_share: float = 0.1
+    z: Tensor, states: Tensor, angles: Sequence[int] = (), num_pairs: int = 20000, near_share: float = 0.1
 ) -> dict[str, float]:
-    """Spearman's correlation of distances between embeddings and between states, over random pairs.
+    """Spearman's correlation of distances between embeddings with distances between states, over random pairs.
+
+    Each state number is divided by its standard deviation. Angles that differ by d are the chord 2 sin(d / 2) apart,
+    divided by the root of the summed variances of cosine and sine. On average over pairs, every number, angle or not,
+    then has the same part in the squared distance, and an angle that varies little counts like any other number.
 
     Args:
       z: (N, D) embeddings.
-      states: (N, S) simulator states; each dimension is divided by its standard deviation.
+      states: (N, S) simulator states.
+      angles: indices of the state numbers that are angles in radians.
       num_pairs: random pairs to look at.
       near_share: share of the pairs, those with the nearest states, that count as near.
 
@@ -22,10 +37,10 @@ def distance_rank_correlation(
     """
     if states.shape[1] == 0:
         return {}
-    spread = states.std(0)
-    scaled = states / np.where(spread > 0, spread, 1)
     i, j = np.random.default_rng(0).integers(0, len(z), (2, num_pairs))
-    in_latent, in_state = (np.linalg.norm(x[i] - x[j], axis=1) for x in (z, scaled))
+    in_latent, in_state = (
+        np.linalg.norm(x[i] - x[j], axis=1) for x in (z.numpy(), _scaled_coordinates(states, angles).numpy())
+    )
     near = in_state <= np.quantile(in_state, near_share)
     return {
         "rank_correlation": _spearman(in_latent, in_state),
@@ -33,6 +48,13 @@ def distance_rank_correlation(
     }
 
 
+def _scaled_coordinates(states: Tensor, angles: Sequence[int]) -> Tensor:
+    """(N, S) -> (N, S + number of angles), such that the variances of each state number's coordinates add up to 1."""
+    coordinates, owners = angles_to_points(states, angles)
+    std = sum_by_state(coordinates.var(0, correction=0), owners).sqrt()
+    return coordinates / torch.where(std > 0, std, 1.0)[owners]
+
+
 def _spearman(x: NDArray, y: NDArray) -> float:
-    """0 where one of them is constant, which has no ranks."""
+    """Spearman's rank correlation; 0 where one of them is constant, which has no ranks."""
     return float(spearmanr(x, y)[0]) if np.ptp(x) > 0 and np.ptp(y) > 0 else 0.0

@@ -17,7 +17,7 @@ from lewm.config import TrainConfig
 from lewm.data.clips import Clips, as_batch
 from lewm.data.device_clips import DeviceClips
 from lewm.data.sampler import StepSampler
-from lewm.diagnostics.gaussianity import spread
+from lewm.diagnostics.gaussianity import rank_and_std
 from lewm.errors import InputError
 from lewm.models import JEPA
 from lewm.seeding import derive_seed
@@ -161,7 +161,7 @@ class Trainer:
             "regularizer/weight": self._plain_objective.regularizer_weight,
             "regularizer/statistic": self.regularizer.statistic(regularizer, self.config.training.batch_size),
             "train/prediction_over_copy_last": prediction / copy_last_loss(z),
-            **{f"train/{name}": value for name, value in spread(z.flatten(0, 1)).items()},
+            **{f"train/{name}": value for name, value in rank_and_std(z.flatten(0, 1)).items()},
             "train/grad_norm": float(grad_norm),
             "train/learning_rate": self.optimizer.param_groups[0]["lr"],
             "speed/frames_per_second": meter.rate(),

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor, nn
 
-from lewm.diagnostics.gaussianity import report
+from lewm.diagnostics.gaussianity import gaussianity_report
 from lewm.errors import InputError, one_line_errors
 from lewm.models import EuclideanAttention, InvertibleFlow
 from lewm.regularizers import Wristband
@@ -150,7 +150,7 @@ def measure(model: Autoencoder, x: Tensor) -> Measured:
 
 
 def gaussianity(z: Tensor) -> dict[str, float]:
-    return report(z, num_slices=64, num_draws=99)
+    return gaussianity_report(z, num_slices=64, num_draws=99)
 
 
 def table_of(data: dict[str, float], before: Measured, after: Measured) -> Table:

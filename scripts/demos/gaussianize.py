@@ -23,7 +23,7 @@ from rich.table import Table
 from scipy import stats
 from torch import Tensor, nn
 
-from lewm.diagnostics.gaussianity import report
+from lewm.diagnostics.gaussianity import gaussianity_report
 from lewm.diagnostics.slice_tests import anderson_darling, ascending, cramer_von_mises, epps_pulley, p_value
 from lewm.errors import InputError, one_line_errors
 from lewm.regularizers import SIGReg
@@ -194,7 +194,7 @@ def network_table(trained: dict[str, Trained]) -> Table:
     for name, outputs in trained.items():
         for when in ("before", "after"):
             table.add_column(f"{name} {when}", justify="right")
-            reports[f"{name} {when}"] = report(getattr(outputs, when), num_slices=64, num_draws=399)
+            reports[f"{name} {when}"] = gaussianity_report(getattr(outputs, when), num_slices=64, num_draws=399)
     for key in next(iter(reports.values())):
         table.add_row(key, *(f"{values[key]:.3g}" for values in reports.values()))
     return table

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from lewm.diagnostics.gaussianity import effective_rank, effective_rank_origin, measure, report, spread, wristband_z
+from lewm.diagnostics.gaussianity import (
+    effective_rank,
+    effective_rank_origin,
+    gaussianity_report,
+    gaussianity_statistics,
+    rank_and_std,
+    wristband_z,
+)
 from lewm.diagnostics.slice_tests import simulate, slice_directions
 from lewm.errors import InputError
 from lewm.regularizers import REGULARIZERS
@@ -38,8 +45,8 @@ BLIND = {
 def measured():
     """Every statistic of 20 Gaussian samples, and of each failure: N = 2048, D = 32."""
     directions = slice_directions(32, 32)
-    null = simulate(lambda z: measure(z, directions), 2048, 32, num_draws=20)
-    return null, {name: measure(z, directions) for name, z in failures(seed=0).items()}
+    null = simulate(lambda z: gaussianity_statistics(z, directions), 2048, 32, num_draws=20)
+    return null, {name: gaussianity_statistics(z, directions) for name, z in failures(seed=0).items()}
 
 
 def excess(measured, statistic, name):
@@ -118,9 +125,9 @@ def test_both_effective_ranks_of_centred_data_are_equal():
     assert effective_rank_origin(z).item() == pytest.approx(effective_rank(z).item(), rel=1e-5)
 
 
-def test_spread_tells_the_smallest_and_the_median_standard_deviation():
+def test_rank_and_std_tell_the_smallest_and_the_median_standard_deviation():
     z = torch.randn(20_000, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([3.0, 0.1, 2.0, 5.0, 1.0])
-    numbers = spread(z)
+    numbers = rank_and_std(z)
     assert numbers["std_min"] == pytest.approx(0.1, rel=0.05)
     assert numbers["std_median"] == pytest.approx(2.0, rel=0.05)
     assert numbers["effective_rank"] == pytest.approx(effective_rank(z).item())
@@ -131,7 +138,7 @@ def small(num_samples=60, dim=5, seed=0):
 
 
 def quick_report(z):
-    return report(z, num_slices=16, num_draws=39)
+    return gaussianity_report(z, num_slices=16, num_draws=39)
 
 
 def test_the_report_of_a_gaussian_sample_rejects_nothing():
@@ -149,7 +156,7 @@ def test_each_sliced_test_rejects_a_uniform_sample_with_the_smallest_p_value_tha
 def test_w2_is_the_distance_between_gaussians():
     z = torch.cat([torch.eye(3), -torch.eye(3)]).double() * math.sqrt(2.5)  # variances 1 over 6 - 1
     z = torch.cat([z, z]) * math.sqrt(11 / 10) * torch.tensor([1.0, 3.0, 1.0]) + torch.tensor([0.0, 0.0, 2.0])
-    assert measure(z, slice_directions(3, 8))["w2"] == pytest.approx(math.sqrt((3 - 1) ** 2 + 2**2))
+    assert gaussianity_statistics(z, slice_directions(3, 8))["w2"] == pytest.approx(math.sqrt((3 - 1) ** 2 + 2**2))
 
 
 def test_wristband_z_is_what_the_regularizer_says():
@@ -198,8 +205,8 @@ def test_the_report_changes_neither_its_argument_nor_the_global_generator():
 
 def test_more_rows_than_asked_for_are_replaced_by_so_many_of_them():
     z = small(100, 3)
-    few = report(z, num_slices=16, num_draws=39, max_samples=20)
-    assert few == report(z, num_slices=16, num_draws=39, max_samples=20)
+    few = gaussianity_report(z, num_slices=16, num_draws=39, max_samples=20)
+    assert few == gaussianity_report(z, num_slices=16, num_draws=39, max_samples=20)
     assert few["epps_pulley"] != quick_report(z[:20])["epps_pulley"]  # drawn, not the first
     assert few["effective_rank"] < 3
 
@@ -208,10 +215,10 @@ def test_the_report_names_the_first_row_that_is_not_finite():
     z = small()
     z[17, 2], z[31, 0] = math.nan, math.inf
     with pytest.raises(InputError, match="row 17 "):
-        report(z)
+        gaussianity_report(z)
 
 
 @pytest.mark.parametrize("shape", [(7, 4), (20,), (20, 3, 4), (20, 0)])
 def test_the_report_refuses_what_is_not_a_sample(shape):
     with pytest.raises(InputError, match="give \\(N, D\\) with N at least 8"):
-        report(np.zeros(shape))
+        gaussianity_report(np.zeros(shape))
