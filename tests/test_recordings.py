@@ -24,7 +24,7 @@ def recordings(tmp_path_factory, two_room_data):
     metadata = replace(two_room_data.metadata, env_id="imported/robot", state_names=[])
     with EpisodeWriter(path, metadata) as writer:
         for start, action, length in zip(
-            two_room_data.frame_offsets, two_room_data.action_offsets, two_room_data.lengths, strict=True
+            two_room_data.index.frame_offsets, two_room_data.index.action_offsets, two_room_data.lengths, strict=True
         ):
             pixels = two_room_data.pixels[start : start + length + 1]
             writer.append(pixels, np.zeros((length + 1, 0)), two_room_data.actions[action : action + length])

@@ -25,8 +25,7 @@ def split_episodes(num_episodes: int, val_fraction: float, seed: int) -> tuple[N
 
 def training_actions(episodes: Episodes, episode_ids: NDArray) -> NDArray[np.float32]:
     """(F, a) raw actions of the given episodes, for ActionNormalizer.fit."""
-    starts, lengths = episodes.action_offsets[episode_ids], episodes.lengths[episode_ids]
-    return np.concatenate([episodes.actions[i : i + n] for i, n in zip(starts, lengths, strict=True)])
+    return np.concatenate([episodes.actions[episodes.index.actions(episode)] for episode in episode_ids])
 
 
 class Clips(Dataset[Clip]):
@@ -48,18 +47,15 @@ class Clips(Dataset[Clip]):
     ) -> None:
         self._episodes, self._num_frames, self._frameskip = episodes, num_frames, frameskip
         self._normalizer = normalizer
-        span = (num_frames - 1) * frameskip
-        lengths = episodes.lengths[episode_ids]
-        counts = np.maximum(lengths - span + 1, 0)  # starts of an episode of L actions: 0 ... L - span
-        if counts.sum() == 0:
+        index, span = episodes.index, (num_frames - 1) * frameskip
+        self.owners, steps = index.places(episode_ids, room=span)
+        if len(self.owners) == 0:
             raise InputError(
                 f"a clip of {num_frames} frames at frameskip={frameskip} spans {span} steps, and the longest episode"
-                f" has {lengths.max()}: lower env.frameskip or training.num_frames"
+                f" has {index.lengths[episode_ids].max()}: lower env.frameskip or training.num_frames"
             )
-        self.owners = np.repeat(episode_ids, counts)
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        self._frame_starts = episodes.frame_offsets[self.owners] + within
-        self._action_starts = episodes.action_offsets[self.owners] + within
+        self._frame_starts = index.frame_rows(self.owners, steps)
+        self._action_starts = index.action_rows(self.owners, steps)
 
     def __len__(self) -> int:
         return len(self._frame_starts)

@@ -14,9 +14,10 @@ import numpy as np
 from rich.progress import Progress
 
 from lewm.config import EnvConfig
+from lewm.data.episode_arrays import Episode
 from lewm.data.episode_writer import EpisodeWriter
-from lewm.data.episodes import Metadata, episode_digest
-from lewm.data.recording import Episode, Policy, Recorder
+from lewm.data.episodes import Metadata
+from lewm.data.recording import Policy, Recorder
 from lewm.data.workers import Workers
 from lewm.errors import InputError
 
@@ -53,14 +54,20 @@ def collect(
             _record_rest(writer, env_config, policy, recorder, progress, num_workers or _num_cores())
         except KeyboardInterrupt:
             complete = writer.num_episodes - writer.num_episodes % recorder.chunk_size
-            progress.console.print(
+            _say(
+                progress,
                 f"interrupted: {complete} of {config.num_episodes} episodes are in {writer.partial};"
-                " the same command goes on with them"
+                " the same command goes on with them",
             )
             raise
     new, seconds = writer.num_frames - num_frames, time.perf_counter() - begin
     there = f" ({writer.num_frames:,} with those that were there)" if num_frames else ""
-    progress.console.print(f"collected {new:,} frames{there} at {new / seconds:,.0f} frames/s: {writer.path}")
+    _say(progress, f"collected {new:,} frames{there} at {new / seconds:,.0f} frames/s: {writer.path}")
+
+
+def _say(progress: Progress, line: str) -> None:
+    """Prints one line that is not wrapped at the width of the terminal, so that paths stay whole."""
+    progress.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def describe(env_config: EnvConfig, policy: Policy, recorder: Recorder) -> Metadata:
@@ -104,7 +111,7 @@ def _keep_intact(writer: EpisodeWriter, num_episodes: int, chunk_size: int, prog
         kept -= kept % chunk_size
     writer.truncate(kept)
     damage = f"; episode {num_intact} is damaged" if num_intact < found else ""
-    progress.console.print(f"going on with {kept} of {num_episodes} episodes in {writer.partial}{damage}")
+    _say(progress, f"going on with {kept} of {num_episodes} episodes in {writer.partial}{damage}")
 
 
 def _record_rest(
@@ -139,4 +146,4 @@ def _record_rest(
 def _chunks(recorder: Recorder, numbers: range) -> Iterator[Iterator[tuple[Episode, bytes]]]:
     """Records chunks in this process, as Workers do in theirs."""
     for number in numbers:
-        yield ((episode, episode_digest(*episode)) for episode in recorder.chunk(number))
+        yield ((episode, episode.digest()) for episode in recorder.chunk(number))

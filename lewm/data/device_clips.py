@@ -34,19 +34,14 @@ class DeviceClips(Clips):
         device: str | torch.device,
     ) -> None:
         super().__init__(episodes, episode_ids, num_frames, frameskip, normalizer)
-        lengths, self._device = episodes.lengths[episode_ids], torch.device(device)
-        self._check_room(int((lengths + 1).sum()) * int(np.prod(episodes.pixels.shape[1:])), episodes)
-        frames = [(i, i + n + 1) for i, n in zip(episodes.frame_offsets[episode_ids], lengths, strict=True)]
-        steps = [(i, i + n) for i, n in zip(episodes.action_offsets[episode_ids], lengths, strict=True)]
-        self._pixels = _gathered(episodes.pixels, frames, self._device)
-        self._states = _gathered(episodes.states, frames, self._device)
-        self._actions = normalizer.normalize(_gathered(episodes.actions, steps, self._device))
-        # Where the episodes are in these copies, less where they are in the dataset.
-        moved_frames, moved_steps = (np.zeros(len(episodes), np.int64) for _ in range(2))
-        moved_frames[episode_ids] = np.cumsum(lengths + 1) - (lengths + 1) - episodes.frame_offsets[episode_ids]
-        moved_steps[episode_ids] = np.cumsum(lengths) - lengths - episodes.action_offsets[episode_ids]
-        self._frame_starts = self._frame_starts + moved_frames[self.owners]
-        self._action_starts = self._action_starts + moved_steps[self.owners]
+        index, copied, self._device = episodes.index, episodes.index.subset(episode_ids), torch.device(device)
+        self._check_room(copied.num_frames * int(np.prod(episodes.pixels.shape[1:])), episodes)
+        frames, actions = [index.frames(i) for i in episode_ids], [index.actions(i) for i in episode_ids]
+        self._pixels = _gathered(episodes.pixels, frames, copied.num_frames, self._device)
+        self._states = _gathered(episodes.states, frames, copied.num_frames, self._device)
+        self._actions = normalizer.normalize(_gathered(episodes.actions, actions, copied.num_actions, self._device))
+        places = copied.places(np.arange(len(copied)), room=(num_frames - 1) * frameskip)
+        self._frame_starts, self._action_starts = copied.frame_rows(*places), copied.action_rows(*places)
 
     def _check_room(self, num_bytes: int, episodes: Episodes) -> None:
         if self._device.type != "cuda":
@@ -73,14 +68,14 @@ def _take(rows: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     return rows.index_select(0, indices.flatten()).unflatten(0, indices.shape)
 
 
-def _gathered(array: NDArray, parts: list[tuple[int, int]], device: torch.device) -> torch.Tensor:
-    """PartialResults of a memory-mapped array, one after another on the device; an episode at a time is in memory."""
-    num_rows = sum(end - begin for begin, end in parts)
+def _gathered(array: NDArray, parts: list[slice], num_rows: int, device: torch.device) -> torch.Tensor:
+    """Parts of a memory-mapped array, one after another on the device; one part at a time is in memory."""
     result = torch.empty(
         (num_rows, *array.shape[1:]), dtype=torch.from_numpy(np.empty(0, array.dtype)).dtype, device=device
     )
     row = 0
-    for begin, end in parts:
-        result[row : row + end - begin] = torch.from_numpy(np.array(array[begin:end]))
-        row += end - begin
+    for part in parts:
+        rows = torch.from_numpy(np.array(array[part]))
+        result[row : row + len(rows)] = rows
+        row += len(rows)
     return result

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from lewm.config import flat
 from lewm.data.column import Column
-from lewm.data.episodes import ARRAYS, FORMAT, VERSION, Metadata, content_hash, episode_digest, intact_episodes
+from lewm.data.episode_arrays import Episode, EpisodeArrays
+from lewm.data.episode_index import EpisodeIndex
+from lewm.data.episodes import ARRAYS, FORMAT, VERSION, Metadata, content_hash
 from lewm.errors import InputError
 from lewm.files import run_lock
 
@@ -74,7 +76,7 @@ class EpisodeWriter:
           pixels: (L+1, h, w, C) frames.
           states: (L+1, S).
           actions: (L, a), L >= 1.
-          digest: its episode_digest, where that is known already.
+          digest: Episode.digest() of it, where that is known already.
         """
         states, actions = np.asarray(states, np.float64), np.asarray(actions, np.float32)
         length = len(actions)
@@ -85,7 +87,7 @@ class EpisodeWriter:
                 f" {states.shape} and actions {actions.shape}; with {length} actions, at least 1, they have to be"
                 f" {shapes[0]} of uint8, {shapes[1]} and {shapes[2]}"
             )
-        digest = digest or episode_digest(pixels, states, actions)
+        digest = digest or Episode(pixels, states, actions).digest()
         rows = (pixels, states, actions, np.array([length]), np.frombuffer(digest, np.uint8)[None])
         for column, new in zip(self._columns.values(), rows, strict=True):
             column.append(new)
@@ -97,20 +99,21 @@ class EpisodeWriter:
 
     def intact(self) -> Iterator[bool]:
         """Whether each episode that is there is what was written, in order."""
-        lengths = self._columns["lengths"].map(self.num_episodes)
-        frames = self.num_frames
-        rows = {"pixels": frames, "states": frames, "actions": frames - len(lengths), "digests": len(lengths)}
-        pixels, states, actions, digests = (self._columns[name].map(num) for name, num in rows.items())
-        return intact_episodes(pixels, states, actions, lengths, digests)
+        index = self._index(self.num_episodes)
+        rows = {"pixels": index.num_frames, "states": index.num_frames, "actions": index.num_actions}
+        pixels, states, actions = (self._columns[name].map(num) for name, num in rows.items())
+        return EpisodeArrays(pixels, states, actions, index).have_digests(self._columns["digests"].map(len(index)))
 
     def truncate(self, num_episodes: int) -> None:
         """Forgets all episodes but the first."""
-        num_actions = int(self._columns["lengths"].map(num_episodes).sum())
-        num_frames = num_actions + num_episodes
-        for column, rows in zip(
-            self._columns.values(), (num_frames, num_frames, num_actions, num_episodes, num_episodes), strict=True
-        ):
-            column.truncate(rows)
+        index = self._index(num_episodes)
+        counts = (index.num_frames, index.num_frames, index.num_actions, num_episodes, num_episodes)
+        for column, num_rows in zip(self._columns.values(), counts, strict=True):
+            column.truncate(num_rows)
+
+    def _index(self, num_episodes: int) -> EpisodeIndex:
+        """The index of the first episodes."""
+        return EpisodeIndex(self._columns["lengths"].map(num_episodes))
 
     def __enter__(self) -> Self:
         return self
@@ -216,9 +219,5 @@ class EpisodeWriter:
         """How many of the first num_episodes have all of their rows; after a power cut, fewer than were counted."""
         num_rows = {name: column.num_rows for name, column in self._columns.items()}
         num_episodes = max(min(num_episodes, num_rows["lengths"], num_rows["digests"]), 0)
-        steps = np.cumsum(self._columns["lengths"].map(num_episodes))
-        frames = steps + np.arange(1, num_episodes + 1)
         num_frames = min(num_rows["pixels"], num_rows["states"]) if self._metadata.state_names else num_rows["pixels"]
-        return int(
-            min(np.searchsorted(frames, num_frames, "right"), np.searchsorted(steps, num_rows["actions"], "right"))
-        )
+        return self._index(num_episodes).num_whole(num_frames, num_rows["actions"])

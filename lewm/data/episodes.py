@@ -4,7 +4,7 @@ pixels.npy   (F, h, w, C) uint8     all frames of all episodes, one after anothe
 states.npy   (F, S) float64         the simulator state of each frame; S is 0 where there are none
 actions.npy  (F - E, a) float32     raw actions; an episode of L actions has L + 1 frames, frame 0 is the reset's
 lengths.npy  (E,) int64             actions in each episode
-digests.npy  (E, 32) uint8          episode_digest of each episode
+digests.npy  (E, 32) uint8          Episode.digest() of each episode
 
 metadata.json holds the format, its version, num_episodes E, num_frames F, the fields of Metadata and content_hash, the
 SHA-256 of digests.npy's array. A folder whose content_hash is null is unfinished.
@@ -12,11 +12,8 @@ SHA-256 of digests.npy's array. A folder whose content_hash is null is unfinishe
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import EnvConfig, RecordingConfig
+from lewm.data.episode_arrays import EpisodeArrays
+from lewm.data.episode_index import EpisodeIndex
 from lewm.errors import InputError
 
 FORMAT = "lewm-episodes"
@@ -57,31 +56,31 @@ class Metadata:
     angles: list[str] = field(default_factory=list)
 
 
-class Episodes:
-    """Memory-mapped reader of a dataset folder.
+class Episodes(EpisodeArrays):
+    """Dataset folder, memory-mapped: `data[3]` is an Episode, `data.index` says where each of them lies.
+
+    Args:
+      path: folder of the dataset. InputError: there is none, or it is damaged.
 
     Attributes:
-      pixels, states, actions, lengths, digests: the arrays of the module's docstring.
-      frame_offsets, action_offsets: (E,) index of each episode's first frame and first action.
-      metadata: Metadata.
+      pixels, states, actions, digests: the arrays of the module's docstring.
+      metadata: what is known of the dataset beside its arrays.
       content_hash: hex digest of all arrays, made when they were written; equal data have equal hashes.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.metadata, self.content_hash = read_description(self.path)
-        self.pixels, self.states, self.actions = (self._load(name, "r") for name in ("pixels", "states", "actions"))
-        self.lengths, self.digests = (self._load(name, None) for name in ("lengths", "digests"))
-        num_frames = int((self.lengths + 1).sum())
-        if (len(self.pixels), len(self.states), len(self.actions)) != (num_frames, num_frames, self.lengths.sum()):
+        pixels, states, actions = (self._load(name, "r") for name in ("pixels", "states", "actions"))
+        index, self.digests = EpisodeIndex(self._load("lengths", None)), self._load("digests", None)
+        super().__init__(pixels, states, actions, index)
+        if (len(pixels), len(states), len(actions)) != (index.num_frames, index.num_frames, index.num_actions):
             raise InputError(f"the arrays in {self.path} do not fit their lengths: collect the dataset again")
-        if self.digests.shape != (len(self.lengths), 32) or content_hash(self.digests) != self.content_hash:
+        if self.digests.shape != (len(index), 32) or content_hash(self.digests) != self.content_hash:
             raise InputError(
                 f"the digests in {self.path} are not those that its metadata.json was written for:"
                 " collect the dataset again"
             )
-        self.frame_offsets = np.cumsum(self.lengths + 1) - (self.lengths + 1)
-        self.action_offsets = np.cumsum(self.lengths) - self.lengths
 
     def _load(self, name: str, mmap_mode: Any) -> NDArray[Any]:
         try:
@@ -93,12 +92,14 @@ class Episodes:
     def __reduce__(self) -> tuple[type["Episodes"], tuple[Path]]:
         return Episodes, (self.path,)  # a worker process opens the files; pickling a memory map would copy the data
 
-    def __len__(self) -> int:
-        return len(self.lengths)
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(E,) number of actions in each episode."""
+        return self.index.lengths
 
     def intact(self) -> Iterator[bool]:
-        """Whether each episode is what was written, in order. Reads everything, with all cores."""
-        return intact_episodes(self.pixels, self.states, self.actions, self.lengths, self.digests)
+        """Tells of each episode, in order, whether it is what was written. Reads everything, with all cores."""
+        return self.have_digests(self.digests)
 
     def check_fits(self, env: EnvConfig | RecordingConfig) -> None:
         """InputError unless the data have this frame size and, of an environment, are of it and its arguments."""
@@ -148,39 +149,6 @@ def read_description(path: Path) -> tuple[Metadata, str]:
     return metadata, digest
 
 
-def episode_digest(pixels: NDArray[np.uint8], states: NDArray[np.float64], actions: NDArray[np.float32]) -> bytes:
-    """SHA-256 of the arrays of one episode, of their types and of their shapes."""
-    arrays = [np.ascontiguousarray(array) for array in (pixels, states, actions)]
-    digest = hashlib.sha256(repr([(array.dtype.str, array.shape) for array in arrays]).encode())
-    for array in arrays:
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.digest()
-
-
 def content_hash(digests: NDArray[np.uint8]) -> str:
     """(E, 32) digests of the episodes -> hex digest of the dataset, however it was cut into chunks."""
     return hashlib.sha256(digests.tobytes()).hexdigest()
-
-
-def intact_episodes(
-    pixels: NDArray[np.uint8],
-    states: NDArray[np.float64],
-    actions: NDArray[np.float32],
-    lengths: NDArray[np.int64],
-    digests: NDArray[np.uint8],
-) -> Iterator[bool]:
-    """Whether the digest of each episode is that of its arrays, in order; arrays as in the module's docstring."""
-    frames, steps = np.cumsum(lengths + 1), np.cumsum(lengths)
-
-    def is_intact(episode: int) -> bool:
-        length, frame, step = (int(array[episode]) for array in (lengths, frames, steps))
-        rows, moves = slice(frame - length - 1, frame), slice(step - length, step)
-        return episode_digest(pixels[rows], states[rows], actions[moves]) == digests[episode].tobytes()
-
-    num_threads = os.cpu_count() or 1  # hashing releases the interpreter's lock
-    with ThreadPoolExecutor(num_threads) as pool:
-        episodes = iter(range(len(lengths)))
-        ahead = [pool.submit(is_intact, episode) for episode in islice(episodes, 4 * num_threads)]
-        while ahead:
-            yield ahead.pop(0).result()
-            ahead += [pool.submit(is_intact, episode) for episode in islice(episodes, 1)]

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import EnvConfig
+from lewm.data.episode_arrays import Episode
 from lewm.environment import make_env, make_vector_env
 
 NUM_ENVS = 64
@@ -34,14 +35,6 @@ class BatchPolicy(Protocol):
 
     def begin_batch(self, num_envs: int, rng: np.random.Generator) -> Policy:
         """The policy for these episodes."""
-
-
-class Episode(NamedTuple):
-    """(L+1, h, w, C) frames, (L+1, S) states, (L, a) raw actions."""
-
-    pixels: NDArray[np.uint8]
-    states: NDArray[np.float64]
-    actions: NDArray[np.float32]
 
 
 class OneEnv:

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import EnvConfig
-from lewm.data.episodes import episode_digest
-from lewm.data.recording import Episode, Policy, Recorder
+from lewm.data.episode_arrays import Episode, EpisodeArrays
+from lewm.data.episode_index import EpisodeIndex
+from lewm.data.recording import Policy, Recorder
 from lewm.errors import InputError
 from lewm.processes import portable, start_interpreter
 
@@ -120,15 +121,12 @@ class Workers:
             yield answer, job.scratch
 
     def _read(self, result: Result, scratch: int) -> list[tuple[Episode, bytes]]:
-        lengths, size = np.array(result.lengths), self._frame_size
-        num_actions, num_frames = int(lengths.sum()), int((lengths + 1).sum())
+        index, size = EpisodeIndex(result.lengths), self._frame_size
         file = next(file for file in self._scratch if file.fileno() == scratch)
-        pixels = _map(file, np.uint8, 0, (num_frames, size, size, 3))
-        states = _map(file, np.float64, pixels.nbytes, (num_frames, result.num_states))
-        actions = _map(file, np.float32, pixels.nbytes + states.nbytes, (num_actions, result.num_actions))
-        frame_ends, step_ends = np.cumsum(lengths + 1)[:-1], np.cumsum(lengths)[:-1]
-        arrays = np.split(pixels, frame_ends), np.split(states, frame_ends), np.split(actions, step_ends)
-        return list(zip(map(Episode, *arrays), result.digests, strict=True))
+        pixels = _map(file, np.uint8, 0, (index.num_frames, size, size, 3))
+        states = _map(file, np.float64, pixels.nbytes, (index.num_frames, result.num_states))
+        actions = _map(file, np.float32, pixels.nbytes + states.nbytes, (index.num_actions, result.num_actions))
+        return list(zip(EpisodeArrays(pixels, states, actions, index), result.digests, strict=True))
 
     def __enter__(self) -> Self:
         return self
@@ -174,7 +172,7 @@ def _record(recorder: Recorder, job: Job) -> Result:
     with open(job.scratch, "r+b", buffering=0, closefd=False) as file:
         file.seek(0)
         for episode in recorder.chunk(job.number):
-            digests.append(episode_digest(*episode))
+            digests.append(episode.digest())
             lengths.append(len(episode.actions))
             states.append(episode.states)
             actions.append(episode.actions)

@@ -78,11 +78,9 @@ class Manifest:
         cls, data: Episodes, held_out: NDArray, offset: int, num_pairs: int, seed: int, are_solved: AreSolved | None
     ) -> "Manifest":
         """draw(), or what there is if that is less."""
-        counts = np.maximum(data.lengths[held_out] - offset + 1, 0)
-        ends = np.cumsum(counts)
-        starts = np.random.default_rng(seed).permutation(int(counts.sum()))
-        owner = np.searchsorted(ends, starts, side="right")
-        episodes, steps = held_out[owner], starts - (ends - counts)[owner]
+        episodes, steps = data.index.places(held_out, room=offset)
+        order = np.random.default_rng(seed).permutation(len(steps))
+        episodes, steps = episodes[order], steps[order]
         if are_solved is not None:
             kept = _first_open(data, episodes, steps, offset, num_pairs, are_solved)
             episodes, steps = episodes[kept], steps[kept]
@@ -119,7 +117,7 @@ def _first_open(
     """Indices of the first num_pairs pairs, fewer if there are not so many, that are not solved at the start."""
     kept: list[NDArray[np.int64]] = []
     for begin in range(0, len(steps), num_pairs):
-        frames = data.frame_offsets[episodes[begin : begin + num_pairs]] + steps[begin : begin + num_pairs]
+        frames = data.index.frame_rows(episodes[begin : begin + num_pairs], steps[begin : begin + num_pairs])
         kept.append(begin + np.flatnonzero(~are_solved(data.states[frames], data.states[frames + offset])))
         if sum(map(len, kept)) >= num_pairs:
             break
@@ -161,7 +159,7 @@ def read_pairs(
     numbers = np.arange(len(manifest.steps)) if numbers is None else numbers
     episodes, steps = np.array(manifest.episodes)[numbers], np.array(manifest.steps)[numbers]
     assert (steps >= num_past * frameskip).all()
-    frames, actions = data.frame_offsets[episodes] + steps, data.action_offsets[episodes] + steps
+    frames, actions = data.index.frame_rows(episodes, steps), data.index.action_rows(episodes, steps)
     before = frameskip * np.arange(-num_past, 0)
     past = actions[:, None, None] + before[:, None] + np.arange(frameskip)
     return Pairs(

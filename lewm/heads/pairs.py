@@ -39,15 +39,16 @@ class PairSampler:
     """
 
     def __init__(self, data: Episodes, episode_ids: NDArray, frameskip: int, normalizer: ActionNormalizer) -> None:
-        lengths = data.lengths[episode_ids]
-        if lengths.max() < frameskip:
-            raise InputError(f"the longest episode of {data.path} has {lengths.max()} actions, less than a model step")
-        counts = lengths + 1
+        own = data.index.subset(episode_ids)
+        if own.lengths.max() < frameskip:
+            raise InputError(
+                f"the longest episode of {data.path} has {own.lengths.max()} actions, less than a model step"
+            )
         self._frameskip = frameskip
-        self._before = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        self._after = np.repeat(lengths, counts) - self._before
-        self.rows = np.repeat(data.frame_offsets[episode_ids], counts) + self._before
-        self._first_action = np.repeat(np.cumsum(lengths) - lengths, counts) + self._before
+        owners, self._before = own.places(np.arange(len(own)))
+        self._after = own.lengths[owners] - self._before
+        self.rows = data.index.frame_rows(episode_ids[owners], self._before)
+        self._first_action = own.action_rows(owners, self._before)
         self._actions = normalizer.normalize(training_actions(data, episode_ids)).numpy()
         self._starts = np.flatnonzero(self._after >= frameskip)
 
@@ -97,5 +98,4 @@ class PairSampler:
 def choose_episodes(data: Episodes, episode_ids: NDArray, max_frames: int, seed: int) -> NDArray[np.int64]:
     """As many of the episodes, drawn at random, as have max_frames frames together; at least one."""
     order = np.random.default_rng(seed).permutation(episode_ids)
-    num_frames = np.cumsum(data.lengths[order] + 1)
-    return np.sort(order[: max(int(np.searchsorted(num_frames, max_frames, side="right")), 1)])
+    return np.sort(order[: max(data.index.subset(order).num_whole(max_frames), 1)])

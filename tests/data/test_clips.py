@@ -103,7 +103,7 @@ def test_only_the_frames_of_the_clip_are_read(counting_data):
     data = pickle.loads(pickle.dumps(counting_data))
     data.pixels = Recorded(data.pixels)
     Clips(data, np.array([2]), num_frames=3, frameskip=5, normalizer=UNCHANGED)[1]
-    start = data.frame_offsets[2] + 1
+    start = data.index.frame_offsets[2] + 1
     assert data.pixels.rows == [start, start + 5, start + 10]
 
 

@@ -53,8 +53,8 @@ def test_an_action_leads_from_its_frame_to_the_next(counted):
 
 def test_recorded_actions_lead_from_each_recorded_state_to_the_next(two_room_data):
     for number, length in enumerate(two_room_data.lengths):
-        frames = two_room_data.frame_offsets[number] + np.arange(length + 1)
-        actions = two_room_data.actions[two_room_data.action_offsets[number] + np.arange(length)]
+        frames = two_room_data.index.frame_offsets[number] + np.arange(length + 1)
+        actions = two_room_data.actions[two_room_data.index.action_offsets[number] + np.arange(length)]
         states = two_room_data.states[frames]
         np.testing.assert_array_equal(move(states[:-1], actions), states[1:])
 
@@ -134,7 +134,7 @@ def test_collecting_more_episodes_keeps_the_first(tmp_path):
     many = collect_two_room(tmp_path / "many", NUM_ENVS + 7, 4, seed=0)
     assert len(many) == NUM_ENVS + 7
     np.testing.assert_array_equal(many.pixels[: len(few.pixels)], few.pixels)
-    assert len(np.unique(many.states[many.frame_offsets], axis=0)) == NUM_ENVS + 7
+    assert len(np.unique(many.states[many.index.frame_offsets], axis=0)) == NUM_ENVS + 7
 
 
 @pytest.mark.parametrize(("num_episodes", "max_steps"), [(1, 4), (0, 4), (3, 0)])

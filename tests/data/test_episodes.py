@@ -32,11 +32,8 @@ def test_what_was_written_is_read(counting_data):
     assert len(counting_data) == len(COUNTING_LENGTHS)
     for number, num_actions in enumerate(COUNTING_LENGTHS):
         expected = counting_episode(number, num_actions)
-        frames = slice(counting_data.frame_offsets[number], counting_data.frame_offsets[number] + num_actions + 1)
-        steps = slice(counting_data.action_offsets[number], counting_data.action_offsets[number] + num_actions)
-        np.testing.assert_array_equal(counting_data.pixels[frames], expected.pixels)
-        np.testing.assert_array_equal(counting_data.states[frames], expected.states)
-        np.testing.assert_array_equal(counting_data.actions[steps], expected.actions)
+        for array, written in zip(counting_data[number], expected, strict=True):
+            np.testing.assert_array_equal(array, written)
 
 
 def test_an_episode_has_one_frame_more_than_actions(counting_data):

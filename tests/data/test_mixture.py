@@ -54,7 +54,7 @@ def parts(name="constant", **weights):
 def values(data):
     """The one action of each episode; fails if there are two."""
     found = []
-    for start, length in zip(data.action_offsets, data.lengths, strict=True):
+    for start, length in zip(data.index.action_offsets, data.lengths, strict=True):
         (value,) = np.unique(data.actions[start : start + length])
         found.append(float(value))
     return found

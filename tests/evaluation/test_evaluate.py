@@ -160,7 +160,7 @@ def test_episodes_begin_at_rest_where_that_is_asked_for_and_else_as_recorded(
     monkeypatch.setattr(EnvPool, "at_rest", lambda pool, states: states + 0.5)
     results = run(two_room_data, tmp_path, start=start)
     pairs = results["pairs"]
-    frames = [two_room_data.frame_offsets[pair["episode"]] + pair["step"] for pair in pairs]
+    frames = [two_room_data.index.frame_offsets[pair["episode"]] + pair["step"] for pair in pairs]
     expected = two_room_data.states[frames] + (0.5 if start == "rest" else 0)
     np.testing.assert_array_equal([pair["start_state"] for pair in pairs], expected)
 

@@ -127,7 +127,7 @@ def test_control_is_told_of_the_frames_before_the_start(two_room_data):
     pairs = read_pairs(manifest, two_room_data, numbers, num_past=2, frameskip=2)
     mpc = ScriptedMPC(torch.zeros(40, 3, 4), context=3)
     _, trace = run(mpc, pairs, budget=2)
-    first = two_room_data.frame_offsets[manifest.episodes][numbers] + np.array(manifest.steps)[numbers] - 4
+    first = two_room_data.index.frame_offsets[manifest.episodes][numbers] + np.array(manifest.steps)[numbers] - 4
     shown = [mpc.started[0], *(pixels for pixels, _ in mpc.observed)]
     for t, pixels in enumerate(shown):
         np.testing.assert_array_equal(pixels.movedim(1, -1).numpy(), two_room_data.pixels[first + 2 * t])

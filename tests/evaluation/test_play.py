@@ -139,8 +139,8 @@ def test_frames_before_the_start_and_the_actions_after_them_are_those_of_the_rec
     play_alone(watcher, pairs, budget=1)
     frames, actions = watcher.past
     for row, number in enumerate(numbers):
-        frame = two_room_data.frame_offsets[manifest.episodes[number]] + manifest.steps[number]
-        step = two_room_data.action_offsets[manifest.episodes[number]] + manifest.steps[number]
+        frame = two_room_data.index.frame_offsets[manifest.episodes[number]] + manifest.steps[number]
+        step = two_room_data.index.action_offsets[manifest.episodes[number]] + manifest.steps[number]
         np.testing.assert_array_equal(frames[row], two_room_data.pixels[[frame - 10, frame - 5]])
         np.testing.assert_array_equal(actions[row].reshape(10, 2), two_room_data.actions[step - 10 : step])
 

@@ -53,7 +53,7 @@ def test_the_data_are_episodes_that_move(tmp_path):
     data = Episodes(benchmark.make_data(tmp_path / "data", 48, num_episodes=3, num_steps=25))
     assert data.lengths.tolist() == [25] * 3
     assert all(data.intact())
-    for start in data.frame_offsets:
+    for start in data.index.frame_offsets:
         assert len(np.unique(data.states[start : start + 26], axis=0)) > 20
 
 

@@ -28,7 +28,7 @@ def damaged_copy(data, path):
     for file in data.path.iterdir():
         (path / file.name).write_bytes(file.read_bytes())
     actions = np.load(path / "actions.npy")
-    actions[data.action_offsets[2] + 5] = np.nan
+    actions[data.index.action_offsets[2] + 5] = np.nan
     np.save(path / "actions.npy", actions)
     pixels = path / "pixels.npy"
     pixels.write_bytes(pixels.read_bytes()[:-10])

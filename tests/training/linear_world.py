@@ -6,10 +6,10 @@ from rich.progress import Progress
 
 from lewm.config import from_dict
 from lewm.data.clips import split_episodes, training_actions
+from lewm.data.episode_arrays import Episode
 from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Episodes, Metadata
 from lewm.data.normalize import ActionNormalizer
-from lewm.data.recording import Episode
 from lewm.heads.config import HeadConfig, read_heads
 from lewm.heads.fitting import fit_head
 from lewm.training.checkpoint import ModelSpec

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from lewm.data.clips import split_episodes
-from lewm.data.convert.importers import Source, SourceEpisode
+from lewm.data.convert.importers import Source
 from lewm.data.convert.resizing import Resize
+from lewm.data.episode_arrays import Episode
 from lewm.data.episode_writer import EpisodeWriter
-from lewm.data.episodes import Episodes, episode_digest
+from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 
 UNCHANGED = Resize()
@@ -47,18 +48,16 @@ class NativeSource:
     def __len__(self) -> int:
         return len(self._episode_ids)
 
-    def __iter__(self) -> Iterator[SourceEpisode]:
+    def __iter__(self) -> Iterator[Episode]:
         data = self._data
-        for episode in self._episode_ids:
-            length, frame, action = data.lengths[episode], data.frame_offsets[episode], data.action_offsets[episode]
-            frames = slice(frame, frame + length + 1)
-            pixels, states, actions = data.pixels[frames], data.states[frames], data.actions[action : action + length]
-            if episode_digest(pixels, states, actions) != data.digests[episode].tobytes():
+        for number in self._episode_ids.tolist():
+            episode = data[number]
+            if episode.digest() != data.digests[number].tobytes():
                 raise InputError(
-                    f"episode {episode} of {data.path} is not what was written, its digest differs: see"
+                    f"episode {number} of {data.path} is not what was written, its digest differs: see"
                     " scripts/data.py validate"
                 )
-            yield SourceEpisode(self._resize(pixels), states, actions)
+            yield episode._replace(pixels=self._resize(episode.pixels))
 
 
 def copy(source: Source, writer: Writer, progress: Progress, what: str) -> None:

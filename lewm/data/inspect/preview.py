@@ -6,7 +6,6 @@ from typing import Any
 import imageio.v2 as iio
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lewm.data.episodes import Episodes
 
@@ -17,13 +16,14 @@ TILE = 128
 
 def contact_sheet(data: Episodes, path: Path, num_episodes: int, num_frames: int) -> None:
     """Writes a PNG: a line for each episode, with evenly spaced frames from the first to the last."""
-    chosen = spaced(len(data), num_episodes)
+    chosen = data.index.spaced(num_episodes)
     figure = Figure(figsize=(1.1 * num_frames + 1, 1.25 * len(chosen)), dpi=120, layout="constrained")
     axes = figure.subplots(len(chosen), num_frames, squeeze=False)
     for line, episode in zip(axes, chosen, strict=True):
-        steps = np.linspace(0, data.lengths[episode], num_frames).round().astype(int)
+        pixels = data[episode].pixels
+        steps = np.linspace(0, len(pixels) - 1, num_frames).round().astype(int)
         for ax, step in zip(line, steps, strict=True):
-            ax.imshow(data.pixels[data.frame_offsets[episode] + step], interpolation="nearest")
+            ax.imshow(pixels[step], interpolation="nearest")
             ax.set_title(f"t = {step}", fontsize=7, pad=2)
             ax.set_xticks([])
             ax.set_yticks([])
@@ -33,7 +33,7 @@ def contact_sheet(data: Episodes, path: Path, num_episodes: int, num_frames: int
 
 def film(data: Episodes, path: Path, num_episodes: int) -> None:
     """Writes an mp4 of episodes side by side; one that is over shows its last frame."""
-    chosen = spaced(len(data), num_episodes)
+    chosen = data.index.spaced(num_episodes)
     num_columns = int(np.ceil(np.sqrt(len(chosen))))
     size = data.pixels.shape[1]
     zoom = -(-TILE // size)
@@ -45,12 +45,8 @@ def film(data: Episodes, path: Path, num_episodes: int) -> None:
         for step in range(int(data.lengths[chosen].max()) + 1):
             frame = np.full((height, width, 3), 255, np.uint8)
             for place, episode in enumerate(chosen):
-                shown = data.pixels[data.frame_offsets[episode] + min(step, int(data.lengths[episode]))]
+                pixels = data[episode].pixels
+                shown = pixels[min(step, len(pixels) - 1)]
                 top, left = (2 + tile * i for i in divmod(place, num_columns))
                 frame[top : top + size * zoom, left : left + size * zoom] = shown.repeat(zoom, 0).repeat(zoom, 1)
             file.append_data(frame)
-
-
-def spaced(num_there: int, num_wanted: int) -> NDArray[np.int64]:
-    """Up to num_wanted different numbers below num_there, evenly spaced."""
-    return np.unique(np.linspace(0, num_there - 1, min(num_wanted, num_there)).round().astype(np.int64))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from lewm.data.convert.importers.source import env_config
+from lewm.data.episode_arrays import Episode, EpisodeArrays
 from lewm.data.episodes import Metadata
 from lewm.environment import make_env
 from lewm.errors import InputError
@@ -17,15 +18,9 @@ NUM_RENDERED = 6
 
 
 def replay_faults(
-    pixels: NDArray[np.uint8],
-    states: NDArray[np.float64],
-    actions: NDArray[np.float32],
-    lengths: NDArray[np.int64],
-    metadata: Metadata,
-    num_replays: int,
-    progress: Progress,
+    arrays: EpisodeArrays, metadata: Metadata, num_replays: int, progress: Progress
 ) -> tuple[list[str], str | None]:
-    """Plays evenly spaced episodes from their first state.
+    """Plays evenly spaced episodes again from their first states.
 
     Returns:
       What is wrong, and a note if the environment cannot be made.
@@ -38,27 +33,26 @@ def replay_faults(
         return [], f"the actions were not played again: {error}"
     faults = []
     try:
-        if env.action_space.shape != actions.shape[1:] or env.state.shape != states.shape[1:]:
+        actions_shape, states_shape = arrays.actions.shape[1:], arrays.states.shape[1:]
+        if env.action_space.shape != actions_shape or env.state.shape != states_shape:
             return [
-                f"actions {actions.shape[1:]} and states {states.shape[1:]} are not those of {metadata.env_id},"
+                f"actions {actions_shape} and states {states_shape} are not those of {metadata.env_id},"
                 f" {env.action_space.shape} and {env.state.shape}"
             ], None
-        chosen = np.unique(np.linspace(0, len(lengths) - 1, min(num_replays, len(lengths))).round().astype(int))
-        frame_offsets, action_offsets = np.cumsum(lengths + 1) - lengths - 1, np.cumsum(lengths) - lengths
+        chosen = arrays.index.spaced(num_replays)
         bar = progress.add_task("playing again", total=len(chosen), unit="episodes")
-        for episode in chosen:
-            frames = slice(frame_offsets[episode], frame_offsets[episode] + lengths[episode] + 1)
-            steps = slice(action_offsets[episode], action_offsets[episode] + lengths[episode])
-            fault = replay(env, pixels[frames], np.array(states[frames]), np.array(actions[steps]))
-            faults += [f"episode {episode}: {fault}"] if fault else []
+        for number in chosen.tolist():
+            fault = replay(env, arrays[number])
+            faults += [f"episode {number}: {fault}"] if fault else []
             progress.advance(bar)
     finally:
         env.close()
     return faults, None
 
 
-def replay(env: Any, pixels: NDArray[np.uint8], states: NDArray[np.float64], actions: NDArray[Any]) -> str | None:
-    """What is wrong with an episode of (L+1, ...) frames, (L+1, S) states and (L, a) actions, or None."""
+def replay(env: Any, episode: Episode) -> str | None:
+    """The first thing that is wrong with an episode, or None."""
+    pixels, states, actions = episode.pixels, np.array(episode.states), np.array(episode.actions)
     tolerance = TOLERANCE * np.maximum(1, np.abs(states).max(0))
     if not (np.isfinite(states).all() and np.isfinite(actions).all()):
         return None  # told elsewhere

@@ -27,7 +27,7 @@ def write(path, numbers, metadata=COUNTING_METADATA):
 def numbers_in(path):
     """What write() was given, after every array was compared with it."""
     data = Episodes(path)
-    numbers = data.states[data.frame_offsets, 0].astype(int).tolist()
+    numbers = data.states[data.index.frame_offsets, 0].astype(int).tolist()
     for number, episode in zip(numbers, NativeSource(data), strict=True):
         for values, expected in zip(episode, counting_episode(number, number + 1), strict=True):
             np.testing.assert_array_equal(values, expected)

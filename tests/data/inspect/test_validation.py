@@ -215,7 +215,7 @@ def edited(data, path, change):
     """A copy of a dataset whose episodes `change(number, episode)` has changed, written as if it were right."""
     with EpisodeWriter(path, data.metadata) as writer:
         for number, length in enumerate(data.lengths):
-            frame, action = data.frame_offsets[number], data.action_offsets[number]
+            frame, action = data.index.frame_offsets[number], data.index.action_offsets[number]
             rows = slice(frame, frame + length + 1)
             episode = [np.array(data.pixels[rows]), np.array(data.states[rows])]
             episode.append(np.array(data.actions[action : action + length]))

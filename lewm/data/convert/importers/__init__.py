@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from lewm.data.convert.importers.hdf5 import HDF5Source
 from lewm.data.convert.importers.lerobot import LeRobotSource
-from lewm.data.convert.importers.source import Source, SourceEpisode
+from lewm.data.convert.importers.source import Source
 from lewm.data.convert.importers.video_folder import VideoFolderSource
 
 IMPORTERS: dict[str, Callable[..., Source]] = {
@@ -13,4 +13,4 @@ IMPORTERS: dict[str, Callable[..., Source]] = {
     "video_folder": VideoFolderSource,
 }
 
-__all__ = ["IMPORTERS", "HDF5Source", "LeRobotSource", "Source", "SourceEpisode", "VideoFolderSource"]
+__all__ = ["IMPORTERS", "HDF5Source", "LeRobotSource", "Source", "VideoFolderSource"]

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from lewm.data.convert.importers.source import (
     Recorded,
-    SourceEpisode,
     action_bounds,
     as_columns,
     check_finite,
@@ -23,6 +22,8 @@ from lewm.data.convert.importers.source import (
     require,
 )
 from lewm.data.convert.resizing import BLOCK, Resize
+from lewm.data.episode_arrays import Episode
+from lewm.data.episode_index import EpisodeIndex
 from lewm.data.episodes import Metadata
 from lewm.errors import InputError
 
@@ -67,13 +68,11 @@ class HDF5Source:
     def __len__(self) -> int:
         return len(self._episodes)
 
-    def __iter__(self) -> Iterator[SourceEpisode]:
+    def __iter__(self) -> Iterator[Episode]:
         with self._open() as file:
             for episode in self._episodes:
                 frames = [self._resize(block) for block in self._blocks(file, episode)]
-                yield SourceEpisode(
-                    np.concatenate(frames), self._read_states(file, episode), self._actions(file, episode)
-                )
+                yield Episode(np.concatenate(frames), self._read_states(file, episode), self._actions(file, episode))
 
     def _open(self) -> Any:
         h5py, _ = require("h5py"), require("hdf5plugin")  # which registers its filters when imported
@@ -96,7 +95,7 @@ class HDF5Source:
             raise InputError(
                 f"ep_len {self._lengths.shape} and ep_offset {self._offsets.shape} in {self.path} must be (E,) both"
             )
-        expected = np.cumsum(self._lengths) - self._lengths
+        expected = EpisodeIndex(self._lengths - 1).frame_offsets  # a row is a frame
         ends = np.append(self._offsets[1:], num_rows)
         wrong = (self._offsets != expected) | (self._offsets + self._lengths != ends) | (self._lengths < 0)
         if wrong.any():

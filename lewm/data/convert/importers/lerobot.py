@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from lewm.data.convert.importers.source import (
     Recorded,
-    SourceEpisode,
     action_bounds,
     as_columns,
     check_finite,
@@ -27,6 +26,7 @@ from lewm.data.convert.importers.source import (
 )
 from lewm.data.convert.importers.video import VideoReader
 from lewm.data.convert.resizing import BLOCK, Resize
+from lewm.data.episode_arrays import Episode
 from lewm.errors import InputError
 
 Table = dict[str, NDArray[Any]]
@@ -80,7 +80,7 @@ class LeRobotSource:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __iter__(self) -> Iterator[SourceEpisode]:
+    def __iter__(self) -> Iterator[Episode]:
         try:
             for row in self._rows:
                 actions, states = self._numbers(row)
@@ -90,7 +90,7 @@ class LeRobotSource:
                         f"the video of episode {self._episodes['episode_index'][row]} in {self.path} ends at row"
                         f" {len(pixels)} of {len(states)}"
                     )
-                yield SourceEpisode(pixels, states, actions)
+                yield Episode(pixels, states, actions)
         finally:
             if self._video is not None:
                 self._video.close()

@@ -9,17 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import CollectionConfig, EnvConfig
+from lewm.data.episode_arrays import Episode
 from lewm.data.episodes import Metadata
 from lewm.environment import make_env
 from lewm.errors import InputError
-
-
-class SourceEpisode(NamedTuple):
-    """(L+1, h, w, 3) frames, (L+1, S) states, (L, a) raw actions."""
-
-    pixels: NDArray[np.uint8]
-    states: NDArray[np.float64]
-    actions: NDArray[np.float32]
 
 
 class Source(Protocol):
@@ -34,7 +27,7 @@ class Source(Protocol):
     notes: list[str]
 
     def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[SourceEpisode]: ...
+    def __iter__(self) -> Iterator[Episode]: ...
 
 
 class Recorded(NamedTuple):

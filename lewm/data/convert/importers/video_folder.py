@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lewm.data.convert.importers.source import Recorded, SourceEpisode, action_bounds, check_finite, imported_metadata
+from lewm.data.convert.importers.source import Recorded, action_bounds, check_finite, imported_metadata
 from lewm.data.convert.importers.video import VideoReader, frame_shape
 from lewm.data.convert.resizing import Resize
+from lewm.data.episode_arrays import Episode
 from lewm.errors import InputError
 
 
@@ -58,7 +59,7 @@ class VideoFolderSource:
     def __len__(self) -> int:
         return len(self._names)
 
-    def __iter__(self) -> Iterator[SourceEpisode]:
+    def __iter__(self) -> Iterator[Episode]:
         for number, name in enumerate(self._names):
             actions, states = self._rows(number)
             with closing(VideoReader(self._video(name), self._resize)) as video:
@@ -73,7 +74,7 @@ class VideoFolderSource:
                     f"episode {number}: the frames of {self._video(name)} are {pixels.shape[1]} pixels wide, those of"
                     f" the first {self.metadata.frame_size}: give --frame-size"
                 )
-            yield SourceEpisode(pixels, states, actions)
+            yield Episode(pixels, states, actions)
 
     def _pairs(self) -> list[str]:
         videos, tables = ({p.stem for p in self.path.glob(pattern)} for pattern in ("*.mp4", "*.csv"))
