@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import torch
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -25,7 +26,6 @@ from lewm.config import CONFIGS, Component, build
 from lewm.errors import InputError, one_line_errors
 from lewm.files import sha256_of
 from lewm.planning import PLANNERS
-from lewm.significance import wilson
 from lewm.training.checkpoint import latest_checkpoint
 
 matplotlib.use("Agg")
@@ -110,9 +110,8 @@ def evaluate_cell(
         "planner": planner,
         **{key: budget[key] for key in ("num_samples", "num_iterations")},
         "evaluations": count_evaluations(component["planner"] | budget),
-        "successes": strict["successes"],
-        "trials": strict["trials"],
-        "successes_at_end": at_end["successes"],
+        **{key: strict[key] for key in ("successes", "trials", "rate", "low", "high")},
+        "rate_at_end": at_end["rate"],
         "milliseconds_per_plan": round(found["planning"]["milliseconds_per_plan_median"], 2),
     }
 
@@ -122,10 +121,9 @@ def save_figure(rows: list[dict[str, Any]], baseline: dict[str, Any], path: Path
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained", facecolor="white")
     for planner in dict.fromkeys(row["planner"] for row in rows):
         own = [row for row in rows if row["planner"] == planner]
-        rates = [wilson(row["successes"], row["trials"]) for row in own]
-        spread = [[100 * (r.rate - r.low) for r in rates], [100 * (r.high - r.rate) for r in rates]]
-        evaluations = [row["evaluations"] for row in own]
-        axes.errorbar(evaluations, [100 * r.rate for r in rates], spread, marker="o", capsize=3, label=planner)
+        rates, evaluations = (np.array([row[key] for row in own]) for key in ("rate", "evaluations"))
+        interval = [rates - [row["low"] for row in own], [row["high"] for row in own] - rates]
+        axes.errorbar(evaluations, 100 * rates, 100 * np.abs(interval), marker="o", capsize=3, label=planner)
     axes.axhline(100 * baseline["rate"], color="#888888", linestyle="--", label="random actions")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -144,14 +142,13 @@ def print_rows(rows: list[dict[str, Any]], console: Console) -> None:
     for header in ("planner", "N x I", "evaluations", "strict success", "95% interval", "at the end", "ms per plan"):
         table.add_column(header, justify="left" if header == "planner" else "right")
     for row in rows:
-        rate = wilson(row["successes"], row["trials"])
         table.add_row(
             row["planner"],
             f"{row['num_samples']} x {row['num_iterations']}",
             f"{row['evaluations']:,}",
-            f"{rate.rate:.1%} ({rate.successes}/{rate.trials})",
-            f"{rate.low:.1%} to {rate.high:.1%}",
-            f"{row['successes_at_end'] / row['trials']:.1%}",
+            f"{row['rate']:.1%} ({row['successes']}/{row['trials']})",
+            f"{row['low']:.1%} to {row['high']:.1%}",
+            f"{row['rate_at_end']:.1%}",
             f"{row['milliseconds_per_plan']:.1f}",
         )
     console.print(table)

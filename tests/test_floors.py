@@ -11,7 +11,8 @@ FLOORS = [
     {"envs"},
     {
         *("lewm", "lewm.clip", "lewm.config", "lewm.distributed", "lewm.environment", "lewm.errors", "lewm.files"),
-        *("lewm.processes", "lewm.provenance", "lewm.seeding", "lewm.significance", "lewm.tracking"),
+        *("lewm.processes", "lewm.provenance", "lewm.seeding", "lewm.significance"),
+        *("lewm.success_rates", "lewm.tracking"),
     },
     {"lewm.models", "lewm.regularizers", "lewm.planning", "lewm.data"},
     {"lewm.diagnostics"},

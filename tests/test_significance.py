@@ -42,9 +42,16 @@ def test_one_seed_gives_a_difference_without_an_interval():
     assert all(math.isnan(value) for value in found[1:])
 
 
-def test_seeds_that_agree_exactly_leave_no_noise():
-    assert welch([1.0, 1.0], [0.5, 0.5]) == (0.5, 0.5, 0.5, 0.0)
-    assert welch([0.1, 0.1], [0.1, 0.1, 0.1]) == (0.0, 0.0, 0.0, 1.0)
+@pytest.mark.parametrize(("values", "difference"), [([1.0, 1.0], 0.9), ([0.1, 0.1, 0.1], 0.0)])
+def test_seeds_that_agree_exactly_are_no_estimate_of_noise(values, difference):
+    found = welch(values, [0.1, 0.1])
+    assert found.difference == difference
+    assert all(math.isnan(value) for value in found[1:])
+
+
+def test_spread_on_one_side_is_an_estimate_of_noise():
+    expected = stats.ttest_1samp([0.4, 0.6], 1.0)
+    assert welch([1.0, 1.0], [0.4, 0.6]).p == pytest.approx(expected.pvalue)
 
 
 def test_holm_multiplies_the_smallest_by_the_count_and_keeps_the_order():

@@ -1,8 +1,11 @@
-"""What an ablation found, in sentences made from its numbers."""
+"""Findings of an ablation, as sentences."""
 
 import math
 
 from lewm.ablation.table import LEVEL, Comparison, Table
+
+NO_NOISE = "no seed noise measured"
+"""Stands for the test of a difference between columns whose seeds agree exactly."""
 
 NAMES = {
     "strict_success": "strict success",
@@ -59,7 +62,9 @@ def findings(table: Table) -> list[str]:
             f"One seed only: {', '.join(single)}. Two training runs differ by chance, and one run of each says nothing"
             " about that noise: give at least three seeds."
         )
-    success = "; success has to differ over the start/goal pairs as well" if "strict_success" in table.metrics else ""
+    success = (
+        "; success has to differ over the episodes of the pairs as well" if "strict_success" in table.metrics else ""
+    )
     count = sum(not math.isnan(found.p) for each in table.comparisons for found in each.metrics.values())
     if count:
         lines.append(
@@ -100,14 +105,16 @@ def _success(table: Table, comparison: Comparison, knows_noise: bool) -> str:
     rates = [number(table.pooled_success(each).rate, "strict_success") for each in (column, first)]
     sentence = f"{column}: strict success {rates[0]} against {rates[1]} of {first}"
     if comparison.num_attempts:
-        sentence += f" (by pairs {p_value(comparison.p_pairs)})"
+        sentence += f" (by episodes {p_value(comparison.p_episodes)})"
     if not knows_noise:
         return sentence
     if not comparison.num_attempts:
         return f"{sentence}, on other start/goal pairs, so that success is not compared"
+    success = comparison.metrics["strict_success"]
+    if math.isnan(success.p):
+        return f"{sentence}: {NO_NOISE}, as the seeds of each column agree exactly"
     if not comparison.differs("strict_success"):
         return f"{sentence}: no difference beyond seed noise"
-    success = comparison.metrics["strict_success"]
     low, high = 100 * success.low, 100 * success.high
     return f"{sentence}: differs beyond seed noise (95% over seeds {low:+.1f} to {high:+.1f} points)"
 

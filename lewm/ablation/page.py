@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lewm.ablation.figures import save_curves, save_overview
-from lewm.ablation.findings import findings, name, number, p_value
+from lewm.ablation.findings import NO_NOISE, findings, name, number, p_value
 from lewm.ablation.table import Comparison, Table, save_csv
 from lewm.config import WHERE_AND_HOW_FAST
 from lewm.files import write_text
@@ -41,10 +41,10 @@ pre { background: var(--soft); padding: .7rem; border-radius: 6px; white-space: 
 """
 
 ABOUT_SUCCESS = (
-    "Strict success leaves out the pairs that are solved at the start. Below a rate is its 95% interval (Wilson) over"
-    " all attempts, taken for independent. The difference is the one of the means over seeds; below it is its 95%"
-    " interval (Welch). McNemar's exact test takes attempts for independent. By pairs is the exact sign-flip test of"
-    " each pair's sum over seeds, corrected (Holm) for the number of columns."
+    "Strict success leaves out pairs that are solved at the start. Below a rate is its 95% interval (Wilson, for the"
+    " effective number of independent attempts of Rao and Scott; the attempts of a recorded episode are a cluster). The"
+    " difference is that of the means over seeds; below it is its 95% interval (Welch). By episodes is the exact"
+    " sign-flip test of each episode's sum over pairs and seeds, corrected (Holm) for the number of columns."
 )
 
 
@@ -112,25 +112,25 @@ def _success(table: Table) -> str:
             row.append(f"<b>{pooled.rate:.1%}</b> ({counts})<small>{interval}</small>")
             row += [" ".join(f"{100 * rate:.1f}" for rate in rates), f"{at_end:.1%}"]
         row += [""] * (len(headers) - 1 - len(row))
-        row += _tests(comparisons[column]) if column in comparisons else ["reference", "", "", ""]
+        row += _tests(comparisons[column]) if column in comparisons else ["reference", "", ""]
         rows.append(row)
-    shown = _table([*headers, "only this / only first", "McNemar", "by pairs"], rows)
+    shown = _table([*headers, "only this / only first", "by episodes"], rows)
     return f"<h2>Success</h2>{shown}<p><small>{ABOUT_SUCCESS}</small></p>"
 
 
 def _tests(comparison: Comparison) -> list[str]:
     success = comparison.metrics["strict_success"]
     if math.isnan(success.difference):
-        return ["", "", "", ""]
+        return ["", "", ""]
     difference = f"{100 * success.difference:+.1f}"
     if comparison.differs("strict_success"):
         difference = f"<b class=differs>{difference}</b>"
-    if not math.isnan(success.low):
-        difference += f"<small>{100 * success.low:+.1f} to {100 * success.high:+.1f}</small>"
+    known = not math.isnan(success.low)
+    difference += f"<small>{f'{100 * success.low:+.1f} to {100 * success.high:+.1f}' if known else NO_NOISE}</small>"
     if not comparison.num_attempts:
-        return [difference, "other pairs", "", ""]
+        return [difference, "other pairs", ""]
     counts = f"{comparison.better} / {comparison.worse}<small>of {comparison.num_attempts}</small>"
-    return [difference, counts, _safe(p_value(comparison.p_attempts)), _safe(p_value(comparison.p_pairs))]
+    return [difference, counts, _safe(p_value(comparison.p_episodes))]
 
 
 def _metrics(table: Table) -> str:

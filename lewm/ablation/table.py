@@ -2,7 +2,6 @@
 
 import csv
 import math
-from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.ablation.cells import Cell
-from lewm.significance import Difference, Rate, holm, sign_flip_test, welch, wilson
+from lewm.significance import Difference, holm, sign_flip_test, welch
+from lewm.success_rates import Rate, cluster_sums, success_rate
 from lewm.tracking import read_metrics
 
 LEVEL = 0.05
@@ -24,30 +24,28 @@ class Comparison(NamedTuple):
 
     Attributes:
       column: the other column.
-      num_attempts, num_pairs: what both columns tried: attempts (a pair under a seed), and distinct pairs.
+      num_attempts, num_episodes: attempts (a pair with a seed) that both columns made, and episodes of these pairs.
       better, worse: attempts that only this column, only the first one solved.
-      p_attempts: McNemar's exact test over attempts.
-      p_pairs: the same with a pair's seeds summed, corrected for the number of columns.
+      p_episodes: exact sign-flip test of the sums over an episode's attempts, corrected for the number of columns.
       metrics: differences of means over seeds, this column - first; p corrected for the number of columns.
     """
 
     column: str
     num_attempts: int
-    num_pairs: int
+    num_episodes: int
     better: int
     worse: int
-    p_attempts: float
-    p_pairs: float
+    p_episodes: float
     metrics: dict[str, Difference]
 
     def differs(self, metric: str) -> bool:
-        """Whether a metric differs beyond seed noise; success also has to beyond the chance of the draw of pairs.
+        """Whether a metric differs beyond seed noise; success also has to beyond the chance of the draw of episodes.
 
-        The seeds alone would not do for success: three runs that solve 97 of 100 pairs each leave no seed noise at
-        all. The pairs alone would not either: they say that these models differ, not that others would.
+        The seeds alone would not do for success: three runs may agree on 97 or 98 of 100 pairs by chance. The episodes
+        alone would not either: they say that these models differ, not that others would.
         """
         by_seeds = self.metrics[metric].p < LEVEL
-        return by_seeds and (metric != "strict_success" or self.p_pairs < LEVEL)
+        return by_seeds and (metric != "strict_success" or self.p_episodes < LEVEL)
 
 
 class Table:
@@ -97,19 +95,22 @@ class Table:
         return [value for value in found if value is not None and math.isfinite(value)]
 
     def pooled_success(self, column: str) -> Rate:
-        """Strict success over all seeds of a column; the interval takes all attempts for independent."""
-        return wilson(*(int(sum(self.values(column, name))) for name in ("strict_successes", "strict_trials")))
+        """Strict success over all seeds of a column, with episodes as clusters."""
+        attempts = [
+            (reached, _episode(pair))
+            for cell in self.columns[column]
+            if cell.state == "done"
+            for pair, reached in outcomes(cell).items()
+        ]
+        return success_rate(*_columns(attempts))
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
         """Every further column against the first."""
         first, *others = self.columns
-        attempts, pairs = (
-            zip(*(paired_differences(self.columns[other], self.columns[first]) for other in others), strict=True)
-            if others
-            else ((), ())
-        )
-        p_pairs = holm([sign_flip_test(sums) if len(sums) else math.nan for sums in pairs])
+        attempts = [paired_differences(self.columns[other], self.columns[first]) for other in others]
+        sums = [cluster_sums(*each) for each in attempts]
+        p_episodes = holm([sign_flip_test(each) if len(each) else math.nan for each in sums])
         found = {
             metric: [welch(self.values(other, metric), self.values(first, metric)) for other in others]
             for metric in self.metrics
@@ -118,12 +119,11 @@ class Table:
         return [
             Comparison(
                 column=other,
-                num_attempts=len(attempts[i]),
-                num_pairs=len(pairs[i]),
-                better=int((attempts[i] > 0).sum()),
-                worse=int((attempts[i] < 0).sum()),
-                p_attempts=sign_flip_test(attempts[i]) if len(attempts[i]) else math.nan,
-                p_pairs=p_pairs[i],
+                num_attempts=len(attempts[i][0]),
+                num_episodes=len(sums[i]),
+                better=int((attempts[i][0] > 0).sum()),
+                worse=int((attempts[i][0] < 0).sum()),
+                p_episodes=p_episodes[i],
                 metrics={metric: found[metric][i]._replace(p=corrected[metric][i]) for metric in self.metrics},
             )
             for i, other in enumerate(others)
@@ -134,18 +134,29 @@ def paired_differences(cells: Sequence[Cell], reference: Sequence[Cell]) -> tupl
     """Success minus success of the reference where both tried the same pair with the same seed.
 
     Returns:
-      (N,) in -1, 0, 1 for each attempt, and (P,) their sums over the seeds of each pair.
+      (N,) in -1, 0, 1 for each attempt, and (N,) the episodes that their pairs are from, numbered.
     """
     of_seed = {cell.seed: outcomes(cell) for cell in reference}
-    differences: list[int] = []
-    sums: Counter[tuple[Any, ...]] = Counter()
-    for cell in cells:
-        theirs = of_seed.get(cell.seed, {})
-        for pair, reached in outcomes(cell).items():
-            if pair in theirs:
-                differences.append(reached - theirs[pair])
-                sums[pair] += reached - theirs[pair]
-    return np.array(differences, dtype=np.int64), np.array(list(sums.values()), dtype=np.int64)
+    attempts = [
+        (reached - of_seed[cell.seed][pair], _episode(pair))
+        for cell in cells
+        if cell.seed in of_seed
+        for pair, reached in outcomes(cell).items()
+        if pair in of_seed[cell.seed]
+    ]
+    return _columns(attempts)
+
+
+def _episode(pair: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The recorded episode of a pair that outcomes() names: all but its last number, the step."""
+    return pair[:-1]
+
+
+def _columns(attempts: Sequence[tuple[int, tuple[Any, ...]]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Values and the clusters that they are from -> (N,) values, (N,) numbers of the clusters."""
+    numbers: dict[tuple[Any, ...], int] = {}
+    clusters = [numbers.setdefault(cluster, len(numbers)) for _, cluster in attempts]
+    return np.array([value for value, _ in attempts], np.int64), np.array(clusters, np.int64)
 
 
 def outcomes(cell: Cell) -> dict[tuple[Any, ...], int]:

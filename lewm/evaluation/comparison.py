@@ -1,4 +1,4 @@
-"""Two evaluations on the same pairs: the difference of their success rates, with its interval."""
+"""Comparison of two evaluations on the same pairs: the difference of their success rates, with its interval."""
 
 import json
 from collections.abc import Mapping
@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
 from lewm.errors import InputError
-from lewm.significance import PairedDifference, paired_difference, wilson
+from lewm.success_rates import PairedDifference, paired_difference, success_rate
 
 SAME = ("dataset_hash", "offset", "budget", "start")
-"""What of a protocol has to be equal beside the pairs."""
+"""Keys of a protocol that have to be equal beside the pairs."""
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -42,32 +43,24 @@ def check_same_pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> Non
 
 
 def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, PairedDifference]:
-    """The paired differences of two results, by what counts as success."""
+    """Paired differences of two results by the kind of success, with episodes as clusters."""
     check_same_pairs(first, second)
-    outcomes = {
-        tag: [np.array([pair[key] for pair in results["pairs"]], bool) for results in (first, second)]
-        for tag, key in (("success", "reached"), ("success at the end", "at_end"))
+    theirs = _outcomes(second)
+    return {
+        tag: paired_difference(ours, theirs[tag][0], episodes) for tag, (ours, episodes) in _outcomes(first).items()
     }
-    is_open = ~np.array([pair["solved_at_start"] for pair in first["pairs"]], bool)
-    differences = {}
-    for tag, (ours, theirs) in outcomes.items():
-        differences[tag] = paired_difference(ours, theirs)
-        differences[f"strict {tag}"] = paired_difference(ours[is_open], theirs[is_open])
-    return differences
 
 
 def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Table:
     """One row for each kind of success."""
-    pairs = {name: results["pairs"] for name, results in (("first", first), ("second", second))}
-    grid = Table(title=f"{len(first['pairs'])} pairs, with 95% intervals; p is McNemar's", show_lines=True)
+    num_pairs, num_episodes = len(first["pairs"]), len({pair["episode"] for pair in first["pairs"]})
+    title = f"{num_pairs} pairs of {num_episodes} episodes, with 95% intervals; p: sign flips of episodes"
+    grid = Table(title=title, show_lines=True)
     for header in ("", "first", "second", "first - second", "only one", "p"):
         grid.add_column(header, justify="right" if header else "left")
+    outcomes = [_outcomes(results) for results in (first, second)]
     for tag, found in compare(first, second).items():
-        kept = [
-            i for i, pair in enumerate(first["pairs"]) if not (tag.startswith("strict") and pair["solved_at_start"])
-        ]
-        key = "at_end" if tag.endswith("end") else "reached"
-        rates = [wilson(sum(each[i][key] for i in kept), len(kept)) for each in pairs.values()]
+        rates = [success_rate(*each[tag]) for each in outcomes]
         grid.add_row(
             tag,
             *(f"{rate.rate:.1%}\n{100 * rate.low:.1f} to {rate.high:.1%}" for rate in rates),
@@ -76,3 +69,15 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Tab
             f"{found.p:.3g}",
         )
     return grid
+
+
+def _outcomes(results: Mapping[str, Any]) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.int64]]]:
+    """Outcomes and episodes of the pairs by the kind of success; strict ones of the pairs not solved at the start."""
+    pairs = results["pairs"]
+    episodes = np.array([pair["episode"] for pair in pairs], np.int64)
+    is_open = ~np.array([pair["solved_at_start"] for pair in pairs], bool)
+    outcomes: dict[str, tuple[NDArray[np.bool_], NDArray[np.int64]]] = {}
+    for tag, key in (("success", "reached"), ("success at the end", "at_end")):
+        reached = np.array([pair[key] for pair in pairs], bool)
+        outcomes |= {tag: (reached, episodes), f"strict {tag}": (reached[is_open], episodes[is_open])}
+    return outcomes

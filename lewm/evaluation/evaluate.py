@@ -74,8 +74,8 @@ def evaluate(
         results = {
             "identity": identity,
             "protocol": protocol,
-            "model": summarize(outcome),
-            "baselines": {name: summarize(baseline) for name, baseline in outcomes.items()},
+            "model": summarize(outcome, manifest.episodes),
+            "baselines": {name: summarize(each, manifest.episodes) for name, each in outcomes.items()},
             "already_solved": float(outcome.solved_at_start.mean()),
             "diagnostics": diagnostics,
             "planning": describe_planning(trace),

@@ -16,8 +16,7 @@ from lewm.evaluation.play import Outcome
 from lewm.evaluation.traces import Trace, save_arrays
 from lewm.files import sha256_of
 from lewm.provenance import describe_process
-from lewm.report.summary import rates
-from lewm.significance import wilson
+from lewm.success_rates import success_rate
 
 NOT_OF_THE_MODEL = ("resume", "planner", "planning", "evaluation")
 """Keys of a training's configuration that its weights know nothing of."""
@@ -71,11 +70,25 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=asdict).encode()).hexdigest()
 
 
-def summarize(outcome: Outcome) -> dict[str, Any]:
-    """The row of one policy: rates with their intervals, and the median distance to the goal at the end."""
-    rows = {**rates(outcome), "success_at_end": wilson(int(outcome.at_end.sum()), len(outcome.at_end))}
+def summarize(outcome: Outcome, episodes: Sequence[int]) -> dict[str, Any]:
+    """Success rates of one policy with their intervals, and its median distance to the goal at the end.
+
+    Rates are those of success at any time and at the end, over all pairs, and over those that were not solved at the
+    start (strict).
+
+    Args:
+      outcome: of P pairs.
+      episodes: (P,) the recorded episodes of the pairs, the clusters of the intervals.
+    """
+    clusters, is_open = np.asarray(episodes), ~outcome.solved_at_start
+    rates = {
+        "success": success_rate(outcome.reached, clusters),
+        "strict_success": success_rate(outcome.reached[is_open], clusters[is_open]),
+        "strict_success_at_end": success_rate(outcome.at_end[is_open], clusters[is_open]),
+        "success_at_end": success_rate(outcome.at_end, clusters),
+    }
     return {
-        **{name: rate._asdict() for name, rate in rows.items()},
+        **{name: rate._asdict() for name, rate in rates.items()},
         "final_distance": float(np.median(outcome.distances[:, -1])),
     }
 

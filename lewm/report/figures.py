@@ -57,7 +57,7 @@ def _success(results: Mapping[str, Any]) -> Figure:
     return Figure(
         "Success against the baselines",
         intervals(bars, f"Strict success: {said}."),
-        "Pairs that are solved at the start are left out. Lines are 95% intervals (Wilson).",
+        "Pairs that are solved at the start are left out. Lines are 95% intervals.",
     )
 
 

@@ -110,7 +110,7 @@ def _success(results: Mapping[str, Any]) -> str:
         [safe(name), *(rate_cell(row.get(tag)) for tag in tags), *(number(row.get(tag), 3) for tag in others)]
         for name, row in rows.items()
     ]
-    caption = "In brackets successes and pairs, below them the 95% interval (Wilson)."
+    caption = "In brackets successes and pairs, below them the 95% interval (Wilson, with episodes as clusters)."
     caption += " Final distance: median, as the environment measures it." if "final_distance" in others else ""
     headers = ["policy", *(RATES[tag] for tag in tags), *(tag.replace("_", " ") for tag in others)]
     return "<h2>Success</h2>" + table(headers, cells, caption)

@@ -11,7 +11,6 @@ from rich.table import Table
 from lewm.evaluation.play import Outcome
 from lewm.report.figures import policy_name
 from lewm.report.media import choose, save_film, side_by_side
-from lewm.significance import Rate, wilson
 
 
 class Artist(Protocol):
@@ -20,16 +19,6 @@ class Artist(Protocol):
     def draw(self, states: NDArray[np.float64]) -> NDArray[np.uint8]:
         """(n, S) states -> (n, h, w, C) frames."""
         ...
-
-
-def rates(outcome: Outcome) -> dict[str, Rate]:
-    """Success ever and at the end, over all pairs, and over those that were not solved at the start (strict)."""
-    open_pairs = ~outcome.solved_at_start
-    return {
-        "success": wilson(int(outcome.reached.sum()), len(outcome.reached)),
-        "strict_success": wilson(int(outcome.reached[open_pairs].sum()), int(open_pairs.sum())),
-        "strict_success_at_end": wilson(int(outcome.at_end[open_pairs].sum()), int(open_pairs.sum())),
-    }
 
 
 def table(results: dict[str, Any]) -> Table:

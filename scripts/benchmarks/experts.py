@@ -24,7 +24,7 @@ from lewm.config import Component, EnvConfig, build
 from lewm.environment import make_env
 from lewm.errors import InputError, one_line_errors
 from lewm.provenance import describe_process
-from lewm.significance import wilson
+from lewm.success_rates import wilson
 from lewm.tracking import progress_bar
 from scripts.benchmarks.env_speed import read_configs
 from scripts.benchmarks.measuring import machine

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lewm.ablation.cells import Cell
 from lewm.config import save
-from lewm.significance import wilson
+from lewm.success_rates import wilson
 
 
 @dataclass(frozen=True)

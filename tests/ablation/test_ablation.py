@@ -31,9 +31,9 @@ def cells(swept, tmp_path):
 
 
 def fill(cells, rates, diagnostics, num_pairs=100):
-    """Writes all cells: each column solves its share of the pairs, seed by seed, the easiest first."""
+    """Writes all cells: each column solves its share of the pairs, the same for each seed or not, the easiest first."""
     for number, cell in enumerate(cells):
-        reached = np.arange(num_pairs) < num_pairs * rates[cell.column]
+        reached = np.arange(num_pairs) < num_pairs * np.broadcast_to(rates[cell.column], 3)[cell.seed]
         write_cell(cell, reached, {tag: values[number] for tag, values in diagnostics.items()})
 
 
@@ -148,10 +148,11 @@ def test_seconds_per_step_come_from_the_speed_and_the_size_of_a_batch(cells):
     assert Table(cells).rows[0]["seconds_per_step"] == training.batch_size * training.num_frames / 256
 
 
-def test_success_is_pooled_over_the_seeds_of_a_column(cells):
+def test_success_is_pooled_over_the_seeds_of_a_column_and_a_pair_of_three_seeds_is_one_cluster(cells):
     fill(cells, {"sigreg": 0.5, "none": 0.25}, {})
     pooled = Table(cells).pooled_success("none")
-    assert (pooled.successes, pooled.trials) == (75, 300)
+    assert (pooled.successes, pooled.trials, pooled.num_clusters) == (75, 300, 100)
+    assert pooled.effective_trials == pytest.approx(100, rel=0.05)  # all seeds solve the same pairs
 
 
 def test_pairs_are_compared_seed_by_seed_without_those_solved_at_the_start(cells):
@@ -161,9 +162,9 @@ def test_pairs_are_compared_seed_by_seed_without_those_solved_at_the_start(cells
         write_cell(cell, [True, False, False, True])
     write_cell(cells[5], [True], first_pair=50)
     comparison = Table(cells).comparisons[0]
-    assert (comparison.num_attempts, comparison.num_pairs) == (8, 4)
+    assert (comparison.num_attempts, comparison.num_episodes) == (8, 4)
     assert (comparison.better, comparison.worse) == (2, 2)
-    assert comparison.p_attempts == comparison.p_pairs == 1.0
+    assert comparison.p_episodes == 1.0
 
 
 def test_other_pairs_are_not_compared(cells):
@@ -171,7 +172,7 @@ def test_other_pairs_are_not_compared(cells):
         write_cell(cell, [True, False], first_pair=10 * (cell.column == "none"))
     comparison = Table(cells).comparisons[0]
     assert comparison.num_attempts == 0
-    assert math.isnan(comparison.p_pairs)
+    assert math.isnan(comparison.p_episodes)
     assert "on other start/goal pairs" in findings(Table(cells))[0]
 
 
@@ -180,24 +181,35 @@ def test_other_pairs_are_not_compared(cells):
 
 def test_a_difference_beyond_seed_noise_is_said_and_a_smaller_one_is_not(cells):
     rank, distance = [3.0, 3.1, 2.9, 9.0, 9.1, 8.9], [1.0, 2.0, 3.0, 1.5, 2.5, 3.5]
-    fill(cells, {"sigreg": 0.9, "none": 0.4}, {"val/effective_rank": rank, "gaussianity/w2": distance})
+    rates = {"sigreg": [0.9, 0.88, 0.92], "none": [0.4, 0.43, 0.37]}
+    fill(cells, rates, {"val/effective_rank": rank, "gaussianity/w2": distance})
     said = findings(Table(cells))[0]
     assert "strict success 40.0% against 90.0% of sigreg" in said and "differs beyond seed noise" in said
     assert "effective rank (3 → 9)" in said
     assert "w2" not in said
 
 
-def test_success_that_no_seed_changes_still_has_to_differ_over_the_pairs(cells):
-    fill(cells, {"sigreg": 1.0, "none": 0.99}, {})
+def test_success_that_differs_between_seeds_still_has_to_differ_over_the_episodes(cells):
+    fill(cells, {"sigreg": 1.0, "none": [0.99, 0.98, 0.99]}, {})
     comparison = Table(cells).comparisons[0]
-    assert comparison.metrics["strict_success"].p == 0
+    assert comparison.metrics["strict_success"].p < 0.06 < comparison.p_episodes
     assert not comparison.differs("strict_success")
+
+
+def test_seeds_that_agree_exactly_are_said_to_measure_no_noise_instead_of_a_difference(cells, tmp_path):
+    fill(cells, {"sigreg": 1.0, "none": 0.2}, {})
+    table = Table(cells)
+    assert math.isnan(table.comparisons[0].metrics["strict_success"].p)
+    assert not table.comparisons[0].differs("strict_success")
+    assert "(by episodes p < 0.001): no seed noise measured" in findings(table)[0]
+    save_report(table, tmp_path, "")
+    assert "-80.0<small>no seed noise measured</small>" in (tmp_path / "index.html").read_text()
 
 
 def test_one_seed_says_nothing_of_seed_noise(cells):
     fill([cells[0], cells[3]], {"sigreg": 1.0, "none": 0.2}, {})
     said = findings(Table([cells[0], cells[3]]))
-    assert said[0] == "none: strict success 20.0% against 100.0% of sigreg (by pairs p < 0.001)."
+    assert said[0] == "none: strict success 20.0% against 100.0% of sigreg (by episodes p < 0.001)."
     assert said[1].startswith("One seed only: sigreg, none.")
 
 
@@ -209,14 +221,14 @@ def test_a_column_without_finished_cells_is_said_to_have_none(cells):
 def test_verdicts_on_success_find_five_percent_of_nothing_where_runs_differ_in_skill(swept):
     """Runs of equal columns differ in skill, pairs in difficulty: what neither test alone is right about."""
     rng = np.random.default_rng(0)
-    by_pairs, verdicts = [], []
+    by_episodes, verdicts = [], []
     for _ in range(400):
         difficulty, skill = rng.normal(size=60), rng.normal(size=len(swept))
         runs = [difficulty + rng.normal(size=60) < each for each in skill]
         table = Table([finished(cell, reached) for cell, reached in zip(swept, runs, strict=True)])
-        by_pairs.append(table.comparisons[0].p_pairs < 0.05)
+        by_episodes.append(table.comparisons[0].p_episodes < 0.05)
         verdicts.append(table.comparisons[0].differs("strict_success"))
-    assert np.mean(by_pairs) > 0.3
+    assert np.mean(by_episodes) > 0.3
     assert np.mean(verdicts) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
 
 

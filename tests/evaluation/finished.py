@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lewm.report.media import save_film, side_by_side
-from lewm.significance import wilson
+from lewm.success_rates import wilson
 
 BUDGET, NUM_ITERATIONS, SIZE = 12, 4, 48
 

@@ -1,83 +1,23 @@
-"""Paired differences of success, and what may be compared."""
+"""Comparison of two evaluations: paired differences of success, and evaluations that cannot be compared."""
 
 import itertools
-import math
 
-import numpy as np
 import pytest
-from scipy.stats import multinomial
 
 from lewm.errors import InputError
-from lewm.evaluation.comparison import Z, compare, comparison_table, read_results
-from lewm.significance import paired_difference, second_only_share, tango, tango_score
-
-COUNTS = [(12, 2, 50), (0, 0, 30), (5, 5, 40), (0, 7, 20), (1, 0, 1), (30, 0, 30), (3, 1, 200)]
+from lewm.evaluation.comparison import compare, comparison_table, read_results
 
 
-@pytest.mark.parametrize(("first_only", "second_only", "num_pairs"), COUNTS)
-@pytest.mark.parametrize("difference", [-0.5, -0.1, 0.0, 0.15, 0.6])
-def test_the_share_of_the_second_alone_maximizes_the_likelihood(first_only, second_only, num_pairs, difference):
-    share = np.linspace(max(0.0, -difference), (1 - difference) / 2, 200_001)[1:-1]
-    with np.errstate(divide="ignore"):
-        logs = np.log(np.stack([share + difference, share, 1 - difference - 2 * share]))
-    counts = np.array([first_only, second_only, num_pairs - first_only - second_only])
-    likelihood = np.where(counts[:, None] > 0, counts[:, None] * logs, 0.0).sum(0)
-    best = share[likelihood.argmax()]
-    assert second_only_share(difference, first_only, second_only, num_pairs) == pytest.approx(best, abs=2e-5)
-
-
-@pytest.mark.parametrize(("first_only", "second_only", "num_pairs"), COUNTS)
-def test_an_interval_holds_the_estimate_and_ends_where_the_score_is_1_96(first_only, second_only, num_pairs):
-    low, high = tango(first_only, second_only, num_pairs)
-    assert -1 <= low <= (first_only - second_only) / num_pairs <= high <= 1
-    for end, wanted in ((low, Z), (high, -Z)):
-        if abs(end) < 1:
-            assert tango_score(end, first_only, second_only, num_pairs) == pytest.approx(wanted, abs=1e-6)
-
-
-def test_the_score_of_no_difference_is_mcnemars():
-    assert tango_score(0.0, 12, 2, 50) == pytest.approx(10 / math.sqrt(14))
-
-
-@pytest.mark.parametrize("num_pairs", [5, 50, 200])
-def test_where_no_pair_tells_them_apart_the_interval_is_that_of_no_events(num_pairs):
-    half = Z**2 / (num_pairs + Z**2)
-    assert tango(0, 0, num_pairs) == (pytest.approx(-half, abs=1e-9), pytest.approx(half, abs=1e-9))
-
-
-@pytest.mark.parametrize(("first_only", "second_only", "num_pairs"), COUNTS)
-def test_an_interval_turns_around_with_the_order(first_only, second_only, num_pairs):
-    low, high = tango(first_only, second_only, num_pairs)
-    assert tango(second_only, first_only, num_pairs) == (pytest.approx(-high, abs=1e-9), pytest.approx(-low, abs=1e-9))
-
-
-@pytest.mark.parametrize(("first", "second"), [(0.2, 0.1), (0.1, 0.1), (0.3, 0.1)])
-def test_intervals_hold_the_true_difference_in_about_95_of_100_evaluations(first, second):
-    num_pairs, probability = 50, 0.0
-    for counts in itertools.product(range(32), range(20)):
-        low, high = tango(*counts, num_pairs)
-        if low <= first - second <= high:
-            every = [*counts, num_pairs - sum(counts)]
-            probability += multinomial.pmf(every, num_pairs, [first, second, 1 - first - second])
-    assert 0.94 < probability < 0.97
-
-
-def test_a_paired_difference_counts_the_pairs_that_only_one_solved():
-    first, second = np.array([1, 1, 1, 0, 0, 1], bool), np.array([1, 0, 0, 1, 0, 0], bool)
-    found = paired_difference(first, second)
-    assert (found.num_pairs, found.first_only, found.second_only) == (6, 3, 1)
-    assert found.difference == pytest.approx(2 / 6)
-    assert found.p == pytest.approx(10 / 16)  # at most 1 of 4, on both sides
-
-
-def test_no_pairs_have_no_difference():
-    found = paired_difference(np.zeros(0, bool), np.zeros(0, bool))
-    assert np.isnan([found.difference, found.low, found.high, found.p]).all()
-
-
-def make_results(reached, solved=(), **changes):
+def make_results(reached, solved=(), episodes=None, **changes):
+    episodes = range(len(reached)) if episodes is None else episodes
     pairs = [
-        {"episode": i, "step": 2 * i, "reached": bool(each), "at_end": bool(each), "solved_at_start": i in solved}
+        {
+            "episode": episodes[i],
+            "step": 2 * i,
+            "reached": bool(each),
+            "at_end": bool(each),
+            "solved_at_start": i in solved,
+        }
         for i, each in enumerate(reached)
     ]
     protocol = {"dataset_hash": "abc", "offset": 25, "budget": 50, "start": "recorded"}
@@ -88,6 +28,17 @@ def test_strict_success_leaves_out_what_is_solved_at_the_start():
     found = compare(make_results([1, 1, 0, 1], solved={0}), make_results([1, 0, 0, 0], solved={0}))
     assert (found["success"].num_pairs, found["strict success"].num_pairs) == (4, 3)
     assert found["strict success"].difference == pytest.approx(2 / 3)
+
+
+def test_pairs_of_one_episode_are_one_cluster():
+    reached, episodes = [1] * 12, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
+    found = compare(make_results(reached, episodes=episodes), make_results([0] * 12, episodes=episodes))["success"]
+    assert (found.num_pairs, found.num_clusters) == (12, 3)
+    assert found.p == pytest.approx(0.25)  # of the 8 flips of three equal sums, 2 are as far apart
+    columns = comparison_table(
+        make_results(reached, episodes=episodes), make_results(reached, episodes=episodes)
+    ).columns
+    assert columns[1]._cells[0] == "100.0%\n43.9 to 100.0%"  # of 3 episodes, not of 12 pairs
 
 
 @pytest.mark.parametrize(("key", "value"), [("dataset_hash", "abd"), ("offset", 50), ("budget", 51), ("start", "rest")])

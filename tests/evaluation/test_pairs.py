@@ -5,7 +5,6 @@ import pytest
 
 from lewm.errors import InputError
 from lewm.evaluation.pairs import Manifest, in_batches, read_pairs
-from lewm.significance import wilson
 from tests.conftest import COUNTING_LENGTHS
 
 HELD_OUT = np.array([0, 2, 3])
@@ -135,19 +134,3 @@ def test_one_frame_of_context_gives_batches_in_the_order_of_the_manifest(countin
 def test_pairs_of_another_dataset_are_not_read(counting_data, two_room_data):
     with pytest.raises(AssertionError):
         read_pairs(draw(counting_data), two_room_data)
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"),
-    [(48, 50, 0.865, 0.989), (360, 400, 0.867, 0.926), (0, 10, 0.0, 0.278), (10, 10, 0.722, 1.0), (1, 1, 0.207, 1.0)],
-)
-def test_intervals_are_wilsons(successes, trials, low, high):
-    rate = wilson(successes, trials)
-    assert (rate.successes, rate.trials, rate.rate) == (successes, trials, successes / trials)
-    assert (rate.low, rate.high) == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))
-
-
-def test_no_trials_have_no_rate():
-    rate = wilson(0, 0)
-    assert rate.trials == 0
-    assert np.isnan([rate.rate, rate.low, rate.high]).all()

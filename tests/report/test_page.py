@@ -139,7 +139,7 @@ def test_what_all_policies_have_beside_rates_is_in_the_table_too(tmp_path):
     page = Page(save_page(tmp_path).read_text())
     rows = {row[0]: row for row in page.rows}
     assert rows["policy"][-1] == "final distance"
-    assert "(Wilson). Final distance: median, as the environment measures it." in page.text
+    assert "clusters). Final distance: median, as the environment measures it." in page.text
     assert (rows["model"][-1], rows["no action"][-1]) == ("0.457", NONE)
 
 

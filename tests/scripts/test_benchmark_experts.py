@@ -8,7 +8,7 @@ import pytest
 
 from envs.experts import EXPERTS
 from envs.experts.expert import Expert
-from lewm.significance import wilson
+from lewm.success_rates import wilson
 from scripts.benchmarks import env_speed, experts
 from scripts.benchmarks.experts import as_table, directed, experts_of, steps_to_goal
 from tests.registries import ENVS
