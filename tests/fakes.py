@@ -84,3 +84,30 @@ class AdditiveModel:
         self.max_frames = max(self.max_frames, num_past)
         self.max_sequences = max(self.max_sequences, len(z))
         return z[:, -1:] + actions[:, num_past - 1 :].cumsum(1)
+
+
+class FoldedRollout:
+    """The SharedRollout of any model: N candidates of B contexts are B x N sequences of their own, all at once.
+
+    Args:
+      model: predicts, by rollout(z, actions, window).
+      window: most embeddings that a prediction sees.
+      batch_size: most sequences that RolloutCost.predict gives the model at once.
+    """
+
+    def __init__(self, model, window, batch_size=None):
+        self.model, self.window, self.batch_size = model, window, batch_size
+
+    def __call__(self, z, past_actions):
+        z = z[:, -self.window :]
+        past_actions = past_actions[:, past_actions.shape[1] - (z.shape[1] - 1) :]
+
+        def imagine(candidates):
+            z_each, past_each = (
+                tensor[:, None].expand(-1, candidates.shape[1], -1, -1) for tensor in (z, past_actions)
+            )
+            actions = torch.cat([past_each, candidates], dim=2)
+            z_next = self.model.rollout(z_each.flatten(0, 1), actions.flatten(0, 1), self.window)
+            return z_next.unflatten(0, candidates.shape[:2])
+
+        return imagine

@@ -70,11 +70,11 @@ class ControlPenalty:
 
 
 @dataclass(frozen=True)
-class TemporalDistance:
+class TemporalDistanceCost:
     """Model steps that a head says are missing to the goal.
 
     Attributes:
-      head: lewm.models.TemporalDistance, fitted to the model's embeddings.
+      head: lewm.heads.TemporalDistance, fitted to the model's embeddings.
       over: which imagined steps count: mean (the sooner there, the cheaper), last, or minimum.
     """
 
@@ -116,6 +116,6 @@ GOAL_COSTS: dict[str, type[GoalCost]] = {
     "minimum_distance": MinimumDistance,
     "discounted_distance": DiscountedDistance,
     "control_penalty": ControlPenalty,
-    "temporal_distance": TemporalDistance,
+    "temporal_distance": TemporalDistanceCost,
     "sum": WeightedSum,
 }

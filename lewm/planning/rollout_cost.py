@@ -28,36 +28,6 @@ class SharedRollout(Protocol):
 
 
 @dataclass(frozen=True)
-class FoldedRollout:
-    """The SharedRollout of any model: N candidates of B contexts are B x N sequences of their own.
-
-    Attributes:
-      model: imagines.
-      window: most embeddings that a prediction sees.
-      batch_size: most sequences that go through the model at once, which bounds memory.
-    """
-
-    model: WorldModel
-    window: int
-    batch_size: int
-
-    def __call__(self, z: Tensor, past_actions: Tensor) -> Callable[[Tensor], Tensor]:
-        z = z[:, -self.window :]
-        past_actions = past_actions[:, past_actions.shape[1] - (z.shape[1] - 1) :]
-
-        def imagine(candidates: Tensor) -> Tensor:
-            num_candidates = candidates.shape[1]
-            past = past_actions[:, None].expand(-1, num_candidates, -1, -1)
-            actions = torch.cat([past, candidates], dim=2).flatten(0, 1)
-            starts = z[:, None].expand(-1, num_candidates, -1, -1).flatten(0, 1)
-            pieces = zip(starts.split(self.batch_size), actions.split(self.batch_size), strict=True)
-            z_next = torch.cat([self.model.rollout(start, action, self.window) for start, action in pieces])
-            return z_next.unflatten(0, (-1, num_candidates))
-
-        return imagine
-
-
-@dataclass(frozen=True)
 class RolloutCost:
     """The cost of candidates as a model imagines them from a context; a LiftedCost.
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lewm.errors import InputError
-from lewm.planning.costs import GOAL_COSTS, DiscountedDistance, LastDistance, TemporalDistance, WeightedSum
+from lewm.planning.costs import GOAL_COSTS, DiscountedDistance, LastDistance, TemporalDistanceCost, WeightedSum
 from lewm.training.build import build_goal_cost
 from tests.programs import compose
 
@@ -117,7 +117,7 @@ def test_costs_of_the_same_configuration_are_equal():
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
-        ("planning.goal_cost=temporal_distance", TemporalDistance(HEADS["temporal_distance"])),
+        ("planning.goal_cost=temporal_distance", TemporalDistanceCost(HEADS["temporal_distance"])),
         ("planning.goal_cost={name: discounted_distance, discount: 0.9}", DiscountedDistance(0.9)),
         (
             "planning.goal_cost={name: sum, parts: [{weight: 2, cost: last_distance}]}",
@@ -179,5 +179,5 @@ def test_over_the_last_step_the_head_is_asked_for_that_step_only(imagined):
         asked.append(z.shape)
         return (z - z_goal).sum(-1)
 
-    TemporalDistance(head, over="last")(*imagined)
+    TemporalDistanceCost(head, over="last")(*imagined)
     assert asked == [(EPISODES, CANDIDATES, WIDTH)]

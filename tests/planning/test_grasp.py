@@ -4,8 +4,8 @@ import torch
 from lewm.planning.costs import GOAL_COSTS
 from lewm.planning.gradient import Gradient
 from lewm.planning.grasp import GRASP
-from lewm.planning.rollout_cost import FoldedRollout, action_cost
-from tests.fakes import AdditiveModel
+from lewm.planning.rollout_cost import action_cost
+from tests.fakes import AdditiveModel, FoldedRollout
 from tests.planning.quadratics import generators
 
 BOUNDS = {"low": torch.full((2,), -1.0), "high": torch.full((2,), 1.0)}

@@ -8,8 +8,7 @@ from lewm.planning import CEM, MPC
 from lewm.planning.costs import LastDistance, MeanDistance
 from lewm.planning.proposal import Proposal
 from lewm.planning.protocols import Plan
-from lewm.planning.rollout_cost import FoldedRollout
-from tests.fakes import AdditiveModel
+from tests.fakes import AdditiveModel, FoldedRollout
 
 WIDTH, MAX_ACTION = 2, 0.5
 STARTS = torch.tensor([[0.0, 0.0], [1.0, -1.0], [3.0, 3.0]])

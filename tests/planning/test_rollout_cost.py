@@ -3,8 +3,8 @@ import torch
 
 from lewm.planning.costs import LastDistance, MeanDistance
 from lewm.planning.protocols import LiftedCost
-from lewm.planning.rollout_cost import FoldedRollout, action_cost
-from tests.fakes import AdditiveModel
+from lewm.planning.rollout_cost import action_cost
+from tests.fakes import AdditiveModel, FoldedRollout
 
 EPISODES, CANDIDATES, CONTEXT, HORIZON, WIDTH = 2, 5, 3, 4, 2
 
@@ -33,22 +33,6 @@ def test_the_cost_of_a_candidate_is_that_of_what_its_own_episode_imagines(situat
         for n in range(CANDIDATES):
             end = z[b, -1] + candidates[b, n].sum(0)
             assert costs[b, n].item() == pytest.approx((end - z_goal[b]).square().sum().item(), rel=1e-4)
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 5, 7, 10])
-def test_at_most_batch_size_sequences_are_imagined_at_once_with_the_same_costs(situation, batch_size):
-    model = AdditiveModel()
-    costs = cost_of(situation, MeanDistance(), model, batch_size)(situation[-1])
-    assert model.max_sequences == batch_size
-    torch.testing.assert_close(costs, cost_of(situation, MeanDistance())(situation[-1]))
-
-
-@pytest.mark.parametrize("window", [1, 2, CONTEXT])
-def test_a_model_is_shown_no_more_of_the_past_than_the_window(situation, window):
-    model = AdditiveModel()
-    costs = cost_of(situation, LastDistance(), model, window=window)(situation[-1])
-    assert model.max_frames == window
-    torch.testing.assert_close(costs, cost_of(situation, LastDistance())(situation[-1]))
 
 
 def test_candidates_that_require_a_gradient_get_one(situation):
