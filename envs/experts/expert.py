@@ -1,4 +1,4 @@
-"""What a scripted policy is."""
+"""Scripted policies, which act from states."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Self

@@ -17,13 +17,13 @@ from lewm.config import EnvConfig
 from lewm.data.episode_arrays import Episode
 from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Metadata
-from lewm.data.recording import Policy, Recorder
+from lewm.data.recording import Expert, Recorder
 from lewm.data.workers import Workers
 from lewm.errors import InputError
 
 
 def collect(
-    path: str | Path, env_config: EnvConfig, policy: Policy, progress: Progress, num_workers: int | None = None
+    path: str | Path, env_config: EnvConfig, expert: Expert, progress: Progress, num_workers: int | None = None
 ) -> None:
     """Writes the dataset that `env_config` describes to `path`, or goes on with what an interrupted call has written.
 
@@ -32,7 +32,7 @@ def collect(
     Args:
       path: of the dataset; what is unfinished lies in `<path>.partial`.
       env_config: the environment and what to collect.
-      policy: acts in the episodes.
+      expert: expert that acts in the episodes.
       progress: shows the bar.
       num_workers: processes; None for all cores. One, or a single chunk, is recorded in this process.
     """
@@ -45,13 +45,13 @@ def collect(
     if num_workers is not None and num_workers < 1:
         raise InputError(f"num_workers={num_workers} must be at least 1")
     with (
-        closing(Recorder(env_config, policy)) as recorder,
-        EpisodeWriter(path, describe(env_config, policy, recorder), resumable=True) as writer,
+        closing(Recorder(env_config, expert)) as recorder,
+        EpisodeWriter(path, describe(env_config, expert, recorder), resumable=True) as writer,
     ):
         try:
             _keep_intact(writer, config.num_episodes, recorder.chunk_size, progress)
             begin, num_frames = time.perf_counter(), writer.num_frames
-            _record_rest(writer, env_config, policy, recorder, progress, num_workers or _num_cores())
+            _record_rest(writer, env_config, expert, recorder, progress, num_workers or _num_cores())
         except KeyboardInterrupt:
             complete = writer.num_episodes - writer.num_episodes % recorder.chunk_size
             _say(
@@ -70,7 +70,7 @@ def _say(progress: Progress, line: str) -> None:
     progress.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def describe(env_config: EnvConfig, policy: Policy, recorder: Recorder) -> Metadata:
+def describe(env_config: EnvConfig, expert: Expert, recorder: Recorder) -> Metadata:
     """Metadata of what is collected: all that its bytes depend on, but for the number of episodes."""
     single = recorder.single
     return Metadata(
@@ -82,7 +82,7 @@ def describe(env_config: EnvConfig, policy: Policy, recorder: Recorder) -> Metad
         action_high=single.action_space.high.tolist(),
         env_kwargs=dict(env_config.kwargs),
         collection={
-            "policy": re.sub(r" at 0x[0-9a-f]+", "", repr(policy)),
+            "policy": re.sub(r" at 0x[0-9a-f]+", "", repr(expert)),
             "seed": env_config.collection.seed,
             "max_steps": env_config.collection.max_steps,
             "side_by_side": recorder.chunk_size,
@@ -117,7 +117,7 @@ def _keep_intact(writer: EpisodeWriter, num_episodes: int, chunk_size: int, prog
 def _record_rest(
     writer: EpisodeWriter,
     env_config: EnvConfig,
-    policy: Policy,
+    expert: Expert,
     recorder: Recorder,
     progress: Progress,
     num_workers: int,
@@ -130,7 +130,7 @@ def _record_rest(
     num_workers = min(num_workers, len(missing))
     with ExitStack() as stack:
         if num_workers > 1:
-            workers = stack.enter_context(Workers(env_config, policy, num_workers, writer.partial))
+            workers = stack.enter_context(Workers(env_config, expert, num_workers, writer.partial))
             chunks: Iterator[Iterable[tuple[Episode, bytes]]] = workers.chunks(missing)
         else:
             chunks = _chunks(recorder, missing)

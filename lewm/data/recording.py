@@ -18,23 +18,25 @@ CHUNK_BYTES = 2**28
 """Most bytes of the frames of one chunk, unless one episode has more; no option for the same reason."""
 
 
-class Policy(Protocol):
-    """A scripted policy over N environments: states (N, S), goals (N, S), previous actions (N, a) -> actions (N, a)."""
+class Expert(Protocol):
+    """The part of envs.experts.expert.Expert that is needed here: lewm imports nothing of envs."""
 
-    def begin(self, env: Any, rng: np.random.Generator) -> "Policy":
-        """The policy for the episode that `env` has just begun; not called for a vector environment."""
+    def begin(self, env: Any, rng: np.random.Generator) -> "Expert":
+        """Returns the expert for the episode that `env` has just begun; not called for a vector environment."""
 
     def __call__(
         self, state: NDArray, goal_state: NDArray, previous_action: NDArray, rng: np.random.Generator
-    ) -> NDArray[np.float32]: ...
+    ) -> NDArray[np.float32]:
+        """(N, S) states, (N, S) goals, (N, a) previous actions, 0 at the start -> (N, a) actions."""
+        ...
 
 
 @runtime_checkable
-class BatchPolicy(Protocol):
-    """One that does something at the beginning of N episodes side by side, too."""
+class BatchExpert(Protocol):
+    """An expert that chooses something at the beginning of N episodes side by side, too, as a mixture does."""
 
-    def begin_batch(self, num_envs: int, rng: np.random.Generator) -> Policy:
-        """The policy for these episodes."""
+    def begin_batch(self, num_envs: int, rng: np.random.Generator) -> Expert:
+        """Returns the expert for these episodes."""
 
 
 class OneEnv:
@@ -69,8 +71,8 @@ class Recorder:
       chunk_size: episodes of a chunk; a function of the configuration only.
     """
 
-    def __init__(self, config: EnvConfig, policy: Policy) -> None:
-        self._config, self._policy = config.collection, policy
+    def __init__(self, config: EnvConfig, expert: Expert) -> None:
+        self._config, self._expert = config.collection, expert
         self.single = make_env(config)
         if self.single.spec.vector_entry_point is None:
             self.chunk_size = 1
@@ -93,32 +95,32 @@ class Recorder:
     def chunk(self, number: int) -> Iterator[Episode]:
         """Episodes number * chunk_size and following; they depend on the seed and the number only."""
         start = number * self.chunk_size
-        episodes = record(self._env, self._policy, self._config.max_steps, (self._config.seed, start))
+        episodes = record(self._env, self._expert, self._config.max_steps, (self._config.seed, start))
         return islice(episodes, self._config.num_episodes - start)
 
 
-def record(env: Any, policy: Policy, max_steps: int, seed: tuple[int, int]) -> Iterator[Episode]:
+def record(env: Any, expert: Expert, max_steps: int, seed: tuple[int, int]) -> Iterator[Episode]:
     """Plays one episode in each environment of `env`, to its end or max_steps, and yields them in order.
 
     An episode depends on `seed` and on the number of environments only.
 
     Args:
       env: a vector environment that resets nothing by itself, or OneEnv.
-      policy: of the episodes.
+      expert: expert that acts.
       max_steps: most actions of an episode.
       seed: of everything random.
     """
     rng = np.random.default_rng(seed)
     observation, info = env.reset(seed=int(rng.integers(2**31)))
     if isinstance(env, OneEnv):
-        policy = policy.begin(env.env, rng)
-    elif isinstance(policy, BatchPolicy):
-        policy = policy.begin_batch(env.num_envs, rng)
+        expert = expert.begin(env.env, rng)
+    elif isinstance(expert, BatchExpert):
+        expert = expert.begin_batch(env.num_envs, rng)
     pixels, states, actions = [observation["pixels"]], [observation["state"]], []
     previous = np.zeros((env.num_envs, *env.single_action_space.shape), np.float32)
     lengths = np.full(env.num_envs, max_steps)
     for step in range(max_steps):
-        previous = policy(states[-1], info["goal_state"], previous, rng)
+        previous = expert(states[-1], info["goal_state"], previous, rng)
         observation, _, terminated, truncated, info = env.step(previous)
         pixels.append(observation["pixels"])
         states.append(observation["state"])

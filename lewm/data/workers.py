@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lewm.config import EnvConfig
 from lewm.data.episode_arrays import Episode, EpisodeArrays
 from lewm.data.episode_index import EpisodeIndex
-from lewm.data.recording import Policy, Recorder
+from lewm.data.recording import Expert, Recorder
 from lewm.errors import InputError
 from lewm.processes import portable, start_interpreter
 
@@ -51,17 +51,17 @@ class Workers:
     are a group of their own: Ctrl-C reaches only the one that uses this class, which then ends them.
 
     Args:
-      config, policy: what a Recorder is made of.
+      config, expert: arguments of the Recorder.
       num_workers: number of processes.
       folder: where there is room for 2 * num_workers chunks.
     """
 
-    def __init__(self, config: EnvConfig, policy: Policy, num_workers: int, folder: Path) -> None:
+    def __init__(self, config: EnvConfig, expert: Expert, num_workers: int, folder: Path) -> None:
         try:
-            recorder = pickle.dumps((config, policy))
+            recorder = pickle.dumps((config, expert))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(
-                f"the policy cannot be sent to worker processes ({error}): define its class in a module,"
+                f"the expert cannot be sent to worker processes ({error}): define its class in a module,"
                 " or give num_workers=1"
             ) from error
         self._frame_size, self._folder = config.frame_size, folder

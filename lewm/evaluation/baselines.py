@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lewm.data.recording import Policy as Expert
+from lewm.data.recording import Expert
 from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.pairs import Pairs
 from lewm.evaluation.play import Actions, Policy, Rows, Scene

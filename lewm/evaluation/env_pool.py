@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import EnvConfig
-from lewm.data.recording import Policy as Expert
+from lewm.data.recording import Expert
 from lewm.environment import make_env
 
 Frames = NDArray[np.uint8]

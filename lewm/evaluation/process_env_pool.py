@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import EnvConfig
-from lewm.data.recording import Policy as Expert
+from lewm.data.recording import Expert
 from lewm.errors import InputError
 from lewm.evaluation.env_pool import EnvPool, Frames, Mask, States, Steps
 from lewm.processes import portable, start_interpreter
