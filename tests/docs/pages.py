@@ -1,0 +1,46 @@
+"""The pages of the documentation and the fenced blocks in them."""
+
+import re
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+class Block(NamedTuple):
+    """A fenced block.
+
+    Attributes:
+      page: path of its page from the root.
+      language: bash, python, text, …; sh is for commands of older commits, in docs/studies.
+      text: its lines, without the indentation of the fence.
+    """
+
+    page: str
+    language: str
+    text: str
+
+
+def blocks(*languages: str) -> list[Block]:
+    """All blocks in these languages, in the order of the pages."""
+    found = []
+    for page in PAGES:
+        for indent, language, text in re.findall(
+            r"^( *)```(\w+)\n(.*?)^\1```", page.read_text(), re.MULTILINE | re.DOTALL
+        ):
+            assert len(indent) % 4 == 0, f"{page}: a fence is indented by {len(indent)}"
+            if language in languages:
+                found.append(Block(str(page.relative_to(ROOT)), language, textwrap.dedent(text)))
+    return found
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, command) of every line of every bash block, without comments."""
+    return [
+        (block.page, line.split("   #")[0].strip())
+        for block in blocks("bash")
+        for line in block.text.replace("\\\n", " ").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]

@@ -1,0 +1,76 @@
+"""Every command of the documentation is one that its program takes."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lewm.ablation.cells import make_cells
+from lewm.config.command_line import check_overrides
+from scripts import data
+from scripts.ablate import read_arguments
+from tests.docs.pages import ROOT, commands
+
+COMMANDS = sorted(set(commands()))
+HYDRA = {
+    "train.py": "train",
+    "scripts/plan.py": "plan",
+    "scripts/collect.py": "collect",
+    "scripts/train_head.py": "train_head",
+}
+LAUNCHERS = ("uv", "run", "python", "accelerate", "launch")
+TOOLS = ("pytest", "tensorboard", "zensical", "bash")
+
+
+def program_and_arguments(command: str) -> tuple[str, list[str]]:
+    """What a command starts behind its launchers and their options, and the arguments of that."""
+    words = shlex.split(command)
+    index = next(i for i, word in enumerate(words) if word.endswith(".py") or word in TOOLS)
+    before = [word for word in words[:index] if not word.startswith("-")]
+    options = [word for word in before if word not in LAUNCHERS]
+    assert all(word in ("mujoco", "slurm", "docs") or (ROOT / word).exists() for word in options), options
+    return words[index], words[index + 1 :]
+
+
+PARSED = [(page, *program_and_arguments(command)) for page, command in COMMANDS]
+
+
+def of(*programs: str) -> list[tuple[str, str, list[str]]]:
+    return [parsed for parsed in PARSED if parsed[1] in programs]
+
+
+def test_every_program_of_a_command_exists() -> None:
+    programs = {program for _, program, _ in PARSED}
+    assert {"train.py", "scripts/plan.py", "scripts/data.py", "scripts/ablate.py"} <= programs
+    assert [program for program in programs if program not in TOOLS and not (ROOT / program).exists()] == []
+
+
+@pytest.mark.parametrize(("page", "program", "arguments"), of(*HYDRA))
+def test_every_program_call_has_valid_overrides(page: str, program: str, arguments: list[str]) -> None:
+    assert all("=" in word or word.startswith("-") for word in arguments)
+    check_overrides(HYDRA[program], arguments)
+
+
+@pytest.mark.parametrize(("page", "program", "arguments"), of("scripts/ablate.py"))
+def test_every_ablation_is_one(page: str, program: str, arguments: list[str]) -> None:
+    _, own, sweep = read_arguments(arguments)
+    assert len(make_cells(sweep, Path("ablations"))) > 1
+    assert any(word.startswith("name=") for word in own)
+
+
+@pytest.mark.parametrize(("page", "program", "arguments"), of("scripts/data.py"))
+def test_every_data_command_is_one(page: str, program: str, arguments: list[str]) -> None:
+    assert data.parser().parse_args(arguments).run
+
+
+def test_every_option_of_another_script_is_in_the_script() -> None:
+    others = [parsed for parsed in PARSED if parsed[1] not in (*HYDRA, *TOOLS, "scripts/ablate.py", "scripts/data.py")]
+    unknown = [
+        (program, option)
+        for _, program, arguments in others
+        for option in re.findall(r"--[\w-]+", " ".join(arguments))
+        if f'"{option}"' not in (ROOT / program).read_text()
+    ]
+    assert len(others) > 4
+    assert unknown == []

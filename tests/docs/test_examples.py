@@ -1,0 +1,89 @@
+"""The Python examples of the documentation run."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import train
+from tests.docs.pages import Block, blocks
+from tests.programs import TINY, run_program
+
+EXAMPLES = {
+    f"{block.page}:{number}": block for number, block in enumerate(blocks("python")) if block.page != "README.md"
+}
+RUN = "two_room_micro_sigreg_seed0"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, two_room_data):
+    """A folder that holds runs/RUN, trained on frames of 48 pixels."""
+    folder = tmp_path_factory.mktemp("examples")
+    words = [*(word for word in TINY if not word.startswith("name=")), f"name={RUN}"]
+    assert run_program(train.main, *words, f"output_dir={folder}/runs", f"data.path={two_room_data.path}") is None
+    return folder
+
+
+def run_example(block: Block) -> dict[str, Any]:
+    """The names that an example leaves; its frames are as small as those of the fixture's run."""
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(block.text.replace("64, 64", "48, 48"), block.page, "exec"), names)
+    return names
+
+
+def example_with(words: str) -> dict[str, Any]:
+    return run_example(next(block for block in EXAMPLES.values() if words in block.text))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_runs(folder, monkeypatch, example):
+    monkeypatch.chdir(folder)
+    assert run_example(EXAMPLES[example])
+
+
+def test_the_agent_of_the_example_plans_within_the_bounds(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    names = example_with("Agent.load")
+    assert names["plan"].actions.shape == (1, 25, 2)
+    assert np.abs(names["plan"].actions).max() <= 1
+
+
+def test_the_regularizer_of_the_recipe_asks_for_unit_variance():
+    regularizer = example_with("class UnitVariance")["UnitVariance"]()
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(4096, 2, 8, generator=generator)
+    assert regularizer(z, generator=generator) < 0.01
+    assert regularizer(0.1 * z, generator=generator) > 0.9
+
+
+def test_the_environment_of_the_recipe_reaches_its_goal():
+    env = example_with("class Slider")["Slider"](frame_size=48)
+    observation, info = env.reset(seed=0, options={"state": [0.1], "goal_state": [0.9]})
+    assert env.observation_space.contains(observation)
+    success = False
+    for _ in range(20):
+        observation, _, success, _, info = env.step(np.ones(1, np.float32))
+        if success:
+            break
+    assert success
+    assert isinstance(env, gym.Env)
+    assert abs(observation["state"][0] - info["goal_state"][0]) < 0.05
+
+
+def test_the_planner_of_the_recipe_finds_the_bottom_of_a_bowl():
+    planner = example_with("class BestOfUniform")["BestOfUniform"](-torch.ones(1), torch.ones(1), num_samples=500)
+    plan = planner(
+        lambda candidates: (candidates - 0.5).square().sum((2, 3)),
+        torch.zeros(1, 2, 1),
+        generator=[torch.Generator().manual_seed(0)],
+    )
+    assert plan.cost.item() < 0.02
+
+
+def test_the_goal_cost_of_the_recipe_is_zero_at_the_goal():
+    cost = example_with("class CosineDistance")["CosineDistance"]()
+    z = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    at_goal, across = cost(z[:, None, None], z[[0, 0]], torch.zeros(2, 1, 1, 1))[:, 0].tolist()
+    assert (at_goal, across) == (0.0, 1.0)

@@ -1,0 +1,48 @@
+"""docs/metrics.md explains every number that a run logs, and none that it does not."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import train
+from tests.docs.pages import ROOT
+from tests.programs import TINY, run_program
+
+TEXT = (ROOT / "docs" / "metrics.md").read_text()
+EXPLAINED = set(re.findall(r"^\| `([\w/<>]+)` \|", TEXT, re.MULTILINE))
+PLACEHOLDER = "probe/r2_<state>"
+
+
+def explained_as(tag: str) -> str:
+    return PLACEHOLDER if tag.startswith("probe/r2_") else tag
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, two_room_data) -> Path:
+    folder = tmp_path_factory.mktemp("metrics")
+    assert run_program(train.main, *TINY, f"output_dir={folder}", f"data.path={two_room_data.path}") is None
+    return folder / "tiny"
+
+
+def logged_tags(run: Path) -> set[str]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {explained_as(tag) for line in lines for tag in line} - {"step"}
+
+
+def test_every_logged_tag_is_explained(run: Path) -> None:
+    assert len(logged_tags(run)) > 25
+    assert logged_tags(run) - EXPLAINED == set()
+
+
+def test_every_explained_tag_is_logged(run: Path) -> None:
+    assert {tag for tag in EXPLAINED if "/" in tag} - logged_tags(run) == set()
+
+
+def test_every_key_of_the_results_is_explained(run: Path) -> None:
+    results = json.loads((run / "results.json").read_text())
+    found = {*results, *results["model"], *results["planning"], *results["baselines"]["random"]}
+    assert {"strict_success", "final_distance"} <= found
+    assert found - EXPLAINED == set()
+    assert {explained_as(tag) for tag in results["diagnostics"]} - EXPLAINED == set()
