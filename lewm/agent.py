@@ -1,23 +1,21 @@
 """Planning without an environment, for people with a robot: arrays in, raw actions out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
-from lewm.config import CONFIGS, Component, PlanningConfig, from_dict, suggestion
+from lewm.config import Component, PlanningConfig
 from lewm.data.normalize import pack_actions, unpack_actions
 from lewm.errors import InputError
-from lewm.heads.files import load_heads
+from lewm.models import JEPA
 from lewm.planning.mpc import MPC, MPCState
 from lewm.training.build import build_mpc
-from lewm.training.checkpoint import ModelSpec, latest_checkpoint, load_spec, load_weights
+from lewm.training.model_spec import ModelSpec
 
 Frames = NDArray[np.uint8]
 Actions = NDArray[np.float32]
@@ -46,53 +44,39 @@ class Agent:
     Attributes:
       mpc: plans in normalized action blocks.
       spec: of the run: frame size, frameskip K, bounds and statistics of the actions.
-      device: of the model.
+      num_executed: model steps that are meant to be executed before the next plan.
+      device: device of the model.
     """
 
     mpc: MPC
     spec: ModelSpec
+    num_executed: int
     device: str
 
     @classmethod
-    def load(
+    def of(
         cls,
-        run: str | Path,
-        *,
-        planner: str | Component | None = None,
-        planning: str | PlanningConfig | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-        **changes: Any,
+        spec: ModelSpec,
+        model: JEPA,
+        planner: Component,
+        planning: PlanningConfig,
+        seed: int,
+        heads: Mapping[str, nn.Module],
+        device: str,
     ) -> "Agent":
-        """Reads a run folder.
+        """Builds an agent; Run.agent() does it for a run folder.
 
         Args:
-          run: the folder.
-          planner: the name of a file in configs/planner, or {name, **arguments}; else as in the training's config.
-          planning: the name of a file in configs/planning, or a PlanningConfig; else as in the training's config.
-          seed: of the planner's noise.
-          device: cpu or cuda.
-          changes: keys of the PlanningConfig and their values, such as horizon=5.
-
-        Raises:
-          InputError: there is no such run, file or key, or it does not fit the model.
+          spec: specification of the model.
+          model: world model; in eval mode when it plans.
+          planner, planning: configuration of the search and of control.
+          seed: seed of the planner's noise.
+          heads: heads that were fitted to the model's embeddings, by name; asked only for what is needed.
+          device: device of the model.
         """
-        checkpoint = latest_checkpoint(Path(run))
-        if checkpoint is None:
-            raise InputError(f"run={run} holds no checkpoint: give the folder of a trained run")
-        spec, _ = load_spec(checkpoint)
-        model = spec.build_model()
-        load_weights(checkpoint, model)
-        model.to(device).eval()
-        config, frameskip = spec.config, spec.config.env.frameskip
-        planner = _option("planner", planner) if isinstance(planner, str) else planner or config.planner
-        if isinstance(planning, str):
-            planning = from_dict(_option("planning", planning), PlanningConfig, "planning.")
-        bounds = spec.normalizer.block_bounds(spec.action_low, spec.action_high, frameskip)
-        low, high = (bound.unflatten(0, (frameskip, -1)).to(device) for bound in bounds)
-        settings = from_dict(vars(planning or config.planning) | changes, PlanningConfig, "planning.")
-        heads = load_heads(Path(run), device)
-        return cls(build_mpc(model, planner, settings, low, high, seed, heads), spec, device)
+        bounds = spec.normalizer.block_bounds(spec.action_low, spec.action_high, spec.frameskip)
+        low, high = (bound.unflatten(0, (spec.frameskip, -1)).to(device) for bound in bounds)
+        return cls(build_mpc(model, planner, planning, low, high, seed, heads), spec, planning.num_executed, device)
 
     def plan(
         self,
@@ -129,7 +113,7 @@ class Agent:
             initial_actions = None if initial_actions is None else np.asarray(initial_actions)[None]
         if frames.ndim != 5 or not frames.shape[1]:
             raise InputError(f"frames of shape {frames.shape[1:]}: give (T, h, w, C) for an episode, T at least 1")
-        frameskip, num_steps = self.spec.config.env.frameskip, frames.shape[1] - 1
+        frameskip, num_steps = self.spec.frameskip, frames.shape[1] - 1
         if past_actions.ndim != 3 or past_actions.shape[1] != num_steps * frameskip:
             raise InputError(
                 f"past actions of shape {past_actions.shape[1:]} between {num_steps + 1} frames:"
@@ -158,7 +142,7 @@ class Agent:
 
     def pixels(self, frames: Frames) -> Tensor:
         """(B, h, w, C) uint8 -> (B, C, h, w), on the device. InputError: they are not what the model was trained on."""
-        size, frames = self.spec.config.env.frame_size, np.array(frames)
+        size, frames = self.spec.frame_size, np.array(frames)
         if frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8:
             raise InputError(
                 f"a frame is {' x '.join(map(str, frames.shape[1:]))} {frames.dtype},"
@@ -168,7 +152,7 @@ class Agent:
 
     def blocks(self, actions: Actions) -> Tensor:
         """(B, n x K, a) raw -> (B, n, A) normalized blocks. InputError: of another size, or not finite."""
-        frameskip, action_dim = self.spec.config.env.frameskip, len(self.spec.action_low)
+        frameskip, action_dim = self.spec.frameskip, len(self.spec.action_low)
         actions = np.array(actions, np.float32)
         if actions.ndim != 3 or actions.shape[2] != action_dim or actions.shape[1] % frameskip:
             raise InputError(
@@ -181,7 +165,7 @@ class Agent:
 
     def raw(self, blocks: Tensor) -> Actions:
         """(B, H, A) normalized blocks -> (B, H x K, a) raw actions within their bounds."""
-        actions = self.spec.normalizer.denormalize(unpack_actions(blocks.cpu(), self.spec.config.env.frameskip))
+        actions = self.spec.normalizer.denormalize(unpack_actions(blocks.cpu(), self.spec.frameskip))
         low, high = (np.array(bound, np.float32) for bound in (self.spec.action_low, self.spec.action_high))
         return np.clip(actions.numpy(), low, high)
 
@@ -255,14 +239,4 @@ def _for_each(num_episodes: int, what: str, values: Tensor) -> Tensor:
     """The values. InputError: they are not one for each episode."""
     if len(values) != num_episodes:
         raise InputError(f"{len(values)} {what} for {num_episodes} episodes: give one for each")
-    return values
-
-
-def _option(group: str, name: str) -> dict[str, Any]:
-    """The node of configs/<group>/<name>.yaml."""
-    names = {path.stem for path in (CONFIGS / group).glob("*.yaml")}
-    if name not in names:
-        raise InputError(f"{group}={name!r} is no file of configs/{group}{suggestion(name, names)}")
-    config: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{name}.yaml"))
-    values: dict[str, Any] = config[group]
     return values

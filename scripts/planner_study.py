@@ -24,9 +24,8 @@ from torch import Tensor
 
 from lewm.config import CONFIGS, Component, build
 from lewm.errors import InputError, one_line_errors
-from lewm.files import sha256_of
 from lewm.planning import PLANNERS
-from lewm.training.checkpoint import latest_checkpoint
+from lewm.run import Run
 
 matplotlib.use("Agg")
 
@@ -162,10 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("overrides", nargs="*", help="of scripts/plan.py, such as evaluation.offset=50")
     args = parser.parse_intermixed_args(arguments)
     with one_line_errors():
-        checkpoint = latest_checkpoint(args.run)
-        if checkpoint is None:
-            raise InputError(f"{args.run} holds no checkpoint: give the folder of a trained run")
-        weights_hash = sha256_of(checkpoint / "model.safetensors")
+        weights_hash = Run.open(args.run).checkpoint.weights_hash
         cells = [
             (planner, budget)
             for planner in args.planners

@@ -20,13 +20,12 @@ from envs.goal_env import State
 from envs.push_t import PushT
 from envs.push_t_blocks import to_world
 from lewm.config import EnvConfig
-from lewm.data.clips import Clips, split_episodes
-from lewm.data.episodes import Episodes
+from lewm.data.clips import Clips
 from lewm.diagnostics.embedding import embed
 from lewm.environment import make_env
 from lewm.errors import InputError, one_line_errors
 from lewm.models import JEPA
-from lewm.training.checkpoint import latest_checkpoint, load_spec, load_weights
+from lewm.run import Run
 
 HORIZON = 5
 """Model steps that are predicted."""
@@ -136,21 +135,16 @@ def main(arguments: list[str] | None = None) -> None:
     with one_line_errors():
         if args.frames < 1:
             raise InputError(f"--frames {args.frames} must be at least 1")
-        checkpoint = latest_checkpoint(args.run)
-        if checkpoint is None:
-            raise InputError(f"{args.run} holds no checkpoint: give the folder of a trained run")
-        spec, _ = load_spec(checkpoint)
-        config = spec.config
-        if not isinstance(config.env, EnvConfig):
+        run = Run.open(args.run)
+        env_config = run.config.env
+        if not isinstance(env_config, EnvConfig):
             raise InputError(f"{args.run} was trained on recordings: no environment to put into other states")
-        model = spec.build_model()
-        load_weights(checkpoint, model)
-        model.eval()
-        data, rng = Episodes(config.data.path), np.random.default_rng(0)
-        _, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
-        clips = Clips(data, held_out, config.model.context + HORIZON, config.env.frameskip, spec.normalizer)
+        data, rng = run.data(), np.random.default_rng(0)
+        _, held_out = run.split(data)
+        model, num_frames = run.model, run.spec.model.context + HORIZON
+        clips = Clips(data, held_out, num_frames, run.spec.frameskip, run.spec.normalizer)
         clip = clips.__getitems__(rng.choice(len(clips), min(args.frames, len(clips)), replace=False))
-        env = make_env(config.env)
+        env = make_env(env_config)
         distances = latent_distances(model, env, clip.states[:, 0].double().numpy(), rng)
         env.close()
         print_rows(distances, prediction_errors(model, clip.pixels, clip.actions), Console())

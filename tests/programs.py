@@ -9,14 +9,14 @@ from accelerate.state import AcceleratorState
 from rich.console import Console
 from rich.progress import Progress
 
-import train
 from lewm.config import CONFIGS, TrainConfig
 from lewm.config.command_line import _load, expand_components
 from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.normalize import ActionNormalizer
 from lewm.diagnostics.validation import Validation
+from lewm.training.accelerator import start_accelerator
 from lewm.training.build import build_objective
-from lewm.training.checkpoint import ModelSpec
+from lewm.training.model_spec import ModelSpec
 from lewm.training.trainer import Trainer
 
 TINY_TRAINING = (
@@ -96,8 +96,7 @@ def make_trainer(config, data, make_clips=Clips):
     """The trainer that train.py makes; make_clips(*arguments of Clips) gives the training split."""
     train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
     normalizer = ActionNormalizer.fit(training_actions(data, train_ids))
-    low, high = tuple(data.metadata.action_low), tuple(data.metadata.action_high)
-    spec = ModelSpec(config, normalizer, low, high, data.content_hash)
+    spec = ModelSpec.of(config, data, normalizer)
     sizes = config.training.num_frames, config.env.frameskip, normalizer
     clips, held_out_clips = make_clips(data, train_ids, *sizes), Clips(data, held_out, *sizes)
     validation = Validation.draw(clips, held_out_clips, data.metadata, num_clips=16, seed=0)
@@ -108,6 +107,6 @@ def make_trainer(config, data, make_clips=Clips):
     progress = Progress(disable=True, console=Console(quiet=True))
     AcceleratorState._reset_state(reset_partial_state=True)
     num_threads = torch.get_num_threads()
-    accelerator = train.start_accelerator(config)
+    accelerator = start_accelerator(config)
     torch.set_num_threads(num_threads)
     return Trainer(config, spec, accelerator, objective, clips, validation, progress)

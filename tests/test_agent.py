@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from lewm.agent import Agent
 from lewm.config import CONFIGS
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
-from lewm.training.build import build_regularizer
-from lewm.training.checkpoint import ModelSpec, save_checkpoint
+from lewm.run import Run
 from tests.programs import TINY, compose
+from tests.runs import save_run, spec_of
 
 SIZE, FRAMESKIP, ACTION_DIM, HORIZON = 48, 5, 2, 3
 LOW, HIGH = (-1.0, -2.0), (3.0, 2.0)
@@ -24,19 +23,17 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     config = compose(*TINY)
     config = replace(config, planning=replace(config.planning, horizon=HORIZON, context=2, window=3))
-    spec = ModelSpec(config, ActionNormalizer((1.0, 0.5), (0.5, 2.0)), LOW, HIGH, "")
+    spec = spec_of(config, ActionNormalizer((1.0, 0.5), (0.5, 2.0)), LOW, HIGH)
     torch.manual_seed(0)
     model = spec.build_model()
     for block in model.predictor.blocks:
         torch.nn.init.normal_(block.modulation[-1].weight, std=0.3)
-    optimizer = torch.optim.AdamW(model.parameters())
-    save_checkpoint(folder / "checkpoints", spec, 1, model, build_regularizer(config.regularizer), optimizer)
-    return folder
+    return save_run(folder, config, spec, model)
 
 
 @pytest.fixture(scope="module")
 def agent(run):
-    return Agent.load(run)
+    return run.agent()
 
 
 def scene(num_episodes=2, num_frames=2):
@@ -102,7 +99,7 @@ def test_frames_beyond_the_context_are_not_even_encoded(agent):
 
 
 def test_a_search_begins_around_the_actions_that_it_is_given(run):
-    agent = Agent.load(run, planner={**compose(*TINY).planner, "num_samples": 1, "num_elites": 1})
+    agent = run.agent(planner={**compose(*TINY).planner, "num_samples": 1, "num_elites": 1})
     arrays = one_of(scene(), 0)
     rest = np.random.default_rng(1).uniform(LOW, HIGH, (2 * FRAMESKIP, ACTION_DIM)).astype(np.float32)
     plan = agent.plan(*arrays, initial_actions=rest)
@@ -127,19 +124,19 @@ def test_a_session_begins_the_next_search_with_what_is_left_of_the_plan(agent):
 
 
 def test_planner_and_planning_can_be_chosen_by_the_names_of_their_files(run):
-    agent = Agent.load(run, planner="cem_paper", planning="lewm", horizon=4, num_executed=1)
+    agent = run.agent(planner="cem_paper", planning="lewm", horizon=4, num_executed=1)
     assert agent.mpc.planner.num_samples == 300
     assert (agent.mpc.horizon, agent.mpc.context, agent.mpc.rollout.window) == (4, 1, 3)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "planning").glob("*.yaml")))
 def test_every_file_of_planning_says_all_that_a_controller_needs(run, name):
-    agent = Agent.load(run, planning=name, goal_cost="last_distance", proposal="none")
+    agent = run.agent(planning=name, goal_cost="last_distance", proposal="none")
     assert agent.mpc.horizon == compose(f"planning={name}").planning.horizon
 
 
 def test_planning_by_a_head_that_is_not_there_says_how_to_fit_it(run):
-    assert "scripts/train_head.py head=temporal_distance" in refusal(Agent.load, run, planning="temporal")
+    assert "scripts/train_head.py head=temporal_distance" in refusal(run.agent, planning="temporal")
 
 
 def refusal(function, *arguments, **keywords):
@@ -162,13 +159,13 @@ def refusal(function, *arguments, **keywords):
     ],
 )
 def test_a_choice_that_cannot_be_made_is_refused_in_one_line(run, changes, words):
-    message = refusal(Agent.load, run, **changes)
+    message = refusal(run.agent, **changes)
     for word in words:
         assert word in message
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
-    assert f"run={tmp_path}" in refusal(Agent.load, tmp_path)
+    assert f"{tmp_path}" in refusal(Run.open, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ FLOORS = [
     {"lewm.training"},
     {"lewm.heads"},
     {"lewm.agent"},
+    {"lewm.run"},
     {"lewm.evaluation", "lewm.report"},
     {"lewm.ablation"},
     {"train", "scripts", "hydra_plugins"},

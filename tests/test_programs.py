@@ -21,7 +21,7 @@ from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
 from lewm.files import run_lock
 from lewm.tracking import read_metrics
-from lewm.training.checkpoint import latest_checkpoint, load_spec
+from lewm.training.checkpoint import Checkpoint, latest_checkpoint
 from scripts import collect, plan
 from tests.disk import full_disk
 from tests.programs import TINY, TINY_EVALUATION, assert_one_line_error, compose, run_program
@@ -248,7 +248,7 @@ def test_an_interrupted_training_ends_with_130_and_goes_on_to_the_same_weights_a
     with monkeypatch.context() as patched:
         patched.setattr(train, "Clips", InterruptedClips)
         assert run_program(train.main, *arguments) == 130
-    assert load_spec(latest_checkpoint(tmp_path / "tiny"))[1] == 3
+    assert Checkpoint.open(latest_checkpoint(tmp_path / "tiny")).step == 3
     assert "resume=true name=tiny" in capsys.readouterr().out
     assert not (tmp_path / "tiny" / "results.json").exists()
     assert run_program(train.main, *arguments, "resume=true") is None
@@ -630,7 +630,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_still_leaves_a_checkpo
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "resume=true name=tiny" in printed
-    assert load_spec(latest_checkpoint(tmp_path / "tiny"))[1] == read_metrics(tmp_path / "tiny")[-1]["step"] + 1
+    assert Checkpoint.open(latest_checkpoint(tmp_path / "tiny")).step == read_metrics(tmp_path / "tiny")[-1]["step"] + 1
 
 
 @pytest.mark.slow

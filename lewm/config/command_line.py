@@ -1,6 +1,5 @@
 """Hydra's command line in front of typed configurations, with suggestions and one-line errors."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
@@ -8,6 +7,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 import hydra
 import torch.distributed as dist
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -21,7 +21,10 @@ Schema = TypeVar("Schema")
 
 
 Inherit = Callable[[dict[str, Any]], dict[str, dict[str, Any]]]
-"""What the command line says, by key, choices of a sweep as a list -> values of groups that it does not choose."""
+"""Values of the command line by key, those of a sweep as a list -> values of groups that it does not choose."""
+
+INHERITED = "as_trained"
+"""Name of the option that holds the inherited values of a group, beside the files of configs/<group>."""
 
 
 def program(
@@ -90,23 +93,17 @@ def expand_components(schema: type[Any], arguments: list[str]) -> list[str]:
 
 
 def inherited_words(inherit: Inherit, arguments: list[str]) -> list[str]:
-    """The words that give each inherited group its values in place of those of its file."""
+    """Adds an option with the inherited values to each group, and returns the words that choose these options."""
     chosen = {
         override.key_or_group: list(override.sweep_iterator()) if override.is_sweep_override() else override.value()
         for override in _parse([word for word in arguments if "=" in word and not word.startswith("-")])
         if not override.is_delete()
     }
     inherited = inherit(chosen)
-    return [word for group, values in inherited.items() for word in (f"~{group}", f"++{group}={_literal(values)}")]
-
-
-def _literal(value: Any) -> str:
-    """A value as Hydra's grammar spells it."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_literal(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_literal, value)) + "]"
-    return json.dumps(value)
+    for group, values in inherited.items():
+        node = OmegaConf.create({group: values})
+        ConfigStore.instance().store(name=INHERITED, node=node, group=group, package="_global_")
+    return [f"{group}={INHERITED}" for group in inherited]
 
 
 def _component_keys(schema: type[Any], prefix: str = "") -> list[str]:

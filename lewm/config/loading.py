@@ -45,7 +45,7 @@ def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
         if key not in values:
             raise InputError(f"the configuration lacks {prefix + key!r}")
         kinds = alternatives(kind)
-        value = float(values[key]) if float in kinds and type(values[key]) is int else values[key]
+        value = _as_kind(values[key], kinds)
         nested = [option for option in kinds if is_dataclass(option)]
         if nested and isinstance(value, dict):
             fitting = [option for option in nested if value.keys() == get_type_hints(option).keys()]
@@ -57,6 +57,18 @@ def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
             arguments[key] = value
             _check_range(f"{prefix}{key}", value, kind)
     return schema(**arguments)
+
+
+def _as_kind(value: Any, kinds: tuple[Any, ...]) -> Any:
+    """An int as a float and a list as a tuple, where these are wanted: YAML and JSON tell them apart less well."""
+    if float in kinds and type(value) is int:
+        return float(value)
+    wanted = next((kind for kind in kinds if get_origin(kind) is tuple), None)
+    if wanted is None or not isinstance(value, list):
+        return value
+    item = get_args(wanted)[0]
+    items = tuple(_as_kind(each, (item,)) for each in value)
+    return items if all(is_a(each, item) for each in items) else value
 
 
 def alternatives(kind: Any) -> tuple[Any, ...]:
@@ -98,10 +110,10 @@ def read_run_config(path: Path) -> TrainConfig:
     for group, file in DEFAULTS.items():
         if isinstance(values.get(group), dict):
             values[group] = read_yaml(CONFIGS / file)[group] | values[group]
-    return cast(TrainConfig, from_dict(_known(values, TrainConfig), TrainConfig))
+    return cast(TrainConfig, from_dict(known_keys(values, TrainConfig), TrainConfig))
 
 
-def _known(values: dict[str, Any], schema: Any) -> dict[str, Any]:
+def known_keys(values: dict[str, Any], schema: Any) -> dict[str, Any]:
     """The values without the keys that the schema does not have; components are left as they are."""
     kept: dict[str, Any] = {}
     for key, kind in get_type_hints(schema).items():
@@ -114,7 +126,7 @@ def _known(values: dict[str, Any], schema: Any) -> dict[str, Any]:
             if is_group
             else None
         )
-        kept[key] = _known(values[key], best) if is_group else values[key]
+        kept[key] = known_keys(values[key], best) if is_group else values[key]
     return kept
 
 

@@ -87,6 +87,8 @@ class TrainingConfig:
     log_every: Count
     validate_every: Count
     checkpoint_every: Count
+    keep_checkpoints: Count
+    keep_every: Count | None
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class TrainConfig:
     output_dir: str
     seed: Seed
     resume: bool
+    init_from: str | None
     device: str
     num_threads: Workers | None
     env: EnvConfig | RecordingConfig

@@ -1,11 +1,14 @@
 """Raw actions to and from the normalized action blocks that the model sees."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+from lewm.errors import InputError
 
 STD_FLOOR = 1e-3
 """A raw dimension that hardly moves is centred but not blown up."""
@@ -29,11 +32,18 @@ class ActionNormalizer:
     """Mean and standard deviation of each raw action dimension on the training split.
 
     Attributes:
-      mean, std: (a,) in raw action units; std is at least STD_FLOOR.
+      mean, std: (a,) in raw action units; std is at least STD_FLOOR where they are fitted.
+
+    Raises:
+      InputError: they are not equally many finite numbers, or a std is not above 0.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not all(map(math.isfinite, self.mean + self.std)) or min(self.std) <= 0:
+            raise InputError(f"action statistics mean={self.mean}, std={self.std}: finite, equally many, std above 0")
 
     @classmethod
     def fit(cls, actions: NDArray[np.float32]) -> "ActionNormalizer":

@@ -7,29 +7,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lewm.data.normalize import ActionNormalizer, pack_actions, unpack_actions
+from lewm.agent import Agent
+from lewm.data.normalize import pack_actions, unpack_actions
 from lewm.evaluation.play import Actions, Rows, Scene
 from lewm.evaluation.traces import Trace, padded
-from lewm.planning import MPC
 
 
 class MPCPolicy:
     """Model-predictive control of the episodes of a scene.
 
     Args:
-      mpc: plans in normalized action blocks.
-      normalizer, frameskip: from blocks to raw actions.
-      action_dim: a, of the raw actions.
-      num_executed: action blocks executed before the next plan.
-      device: of the model.
+      agent: agent that plans.
     """
 
-    def __init__(
-        self, mpc: MPC, normalizer: ActionNormalizer, frameskip: int, action_dim: int, num_executed: int, device: str
-    ) -> None:
-        self.mpc, self.normalizer, self.frameskip = mpc, normalizer, frameskip
-        self.action_dim, self.num_executed, self.device = action_dim, num_executed, device
-        self.context: int = mpc.context
+    def __init__(self, agent: Agent) -> None:
+        self.mpc, self.device, self.num_executed = agent.mpc, agent.device, agent.num_executed
+        self.normalizer, self.frameskip = agent.spec.normalizer, agent.spec.frameskip
+        self.action_dim = len(agent.spec.action_low)
+        self.context: int = agent.mpc.context
 
     def start(self, scene: Scene) -> None:
         """Looks at the goal, at what there is of the past, and at the start."""

@@ -10,36 +10,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lewm.config import Component, EvaluationConfig, PlanningConfig, TrainConfig
+from lewm.config import Component, EvaluationConfig, PlanningConfig
 from lewm.evaluation.pairs import Manifest
 from lewm.evaluation.play import Outcome
 from lewm.evaluation.traces import Trace, save_arrays
-from lewm.files import sha256_of
 from lewm.provenance import describe_process
+from lewm.run import Run
 from lewm.success_rates import success_rate
 
 NOT_OF_THE_MODEL = ("resume", "planner", "planning", "evaluation")
 """Keys of a training's configuration that its weights know nothing of."""
 
 
-def describe_model(config: TrainConfig, step: int, weights: Path, dataset_hash: str, device: str) -> dict[str, Any]:
-    """Which model this is, how it was trained, and what it runs on.
-
-    Args:
-      config: of its training.
-      step: of the checkpoint.
-      weights: file of the weights.
-      dataset_hash: of the data that it was trained on.
-      device: cpu or cuda.
-    """
-    trained = {key: value for key, value in asdict(config).items() if key not in NOT_OF_THE_MODEL}
+def describe_model(run: Run) -> dict[str, Any]:
+    """Identity of a model: its weights, the training that led to them, and the device that it runs on."""
+    trained = {key: value for key, value in asdict(run.config).items() if key not in NOT_OF_THE_MODEL}
     return {
-        "run": config.name,
-        "step": step,
-        "weights_hash": sha256_of(weights),
-        "dataset_hash": dataset_hash,
+        "run": run.path.name,
+        "step": run.step,
+        "weights_hash": run.checkpoint.weights_hash,
+        "dataset_hash": run.spec.data.content_hash,
         "config": trained,
-        "device": device,
+        "device": run.device,
         **describe_process(),
     }
 

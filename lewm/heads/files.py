@@ -14,24 +14,23 @@ from lewm.errors import InputError
 from lewm.files import sha256_of, whole_folder, write_json
 from lewm.heads.config import HeadConfig
 from lewm.heads.fitting import FittedHead, build_head
-from lewm.training.checkpoint import latest_checkpoint, load_spec
+from lewm.training.checkpoint import Checkpoint
 
 FORMAT = "lewm-head"
 VERSION = 2
 
 
-def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead, weights_hash: str | None = None) -> Path:
+def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead, weights_hash: str) -> Path:
     """Writes <run_dir>/heads/<name>, whole or not at all.
 
     Args:
       run_dir: the run folder.
       config: of the head.
       fitted: the head and its errors.
-      weights_hash: SHA-256 of the model.safetensors that it was fitted to; None for that of the last checkpoint, which
-        must not have changed since.
+      weights_hash: SHA-256 of the model.safetensors that it was fitted to.
 
     Raises:
-      InputError: the run has no checkpoint, or the disk is full.
+      InputError: the disk is full.
     """
     name = config.head["name"]
     path = run_dir / "heads" / name
@@ -39,7 +38,7 @@ def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead, weights_has
     described = {
         "format": FORMAT,
         "version": VERSION,
-        "weights": weights_hash or sha256_of(_checkpoint(run_dir) / "model.safetensors"),
+        "weights": weights_hash,
         **asdict(config),
         "errors": fitted.errors,
     }
@@ -57,17 +56,20 @@ class Heads(Mapping[str, nn.Module]):
 
     Args:
       run_dir: the run folder.
-      device: of the heads.
+      checkpoint: checkpoint whose weights the heads must have been fitted to.
+      device: device of the heads.
     """
 
-    def __init__(self, run_dir: Path, device: str) -> None:
-        self._run_dir, self._device = run_dir, device
+    def __init__(self, run_dir: Path, checkpoint: Checkpoint, device: str) -> None:
+        self._run_dir, self._checkpoint, self._device = run_dir, checkpoint, device
         self._read: dict[str, nn.Module] = {}
 
     def __getitem__(self, name: str) -> nn.Module:
-        """InputError: it is not there, is damaged, or was fitted to other weights than the last checkpoint's."""
+        """InputError: it is not there, is damaged, or was fitted to other weights."""
         if name not in self._read:
-            self._read[name] = _read_head(self._run_dir, name).to(self._device).eval().requires_grad_(False)
+            self._read[name] = (
+                _read_head(self._run_dir, name, self._checkpoint).to(self._device).eval().requires_grad_(False)
+            )
         return self._read[name]
 
     def used(self) -> dict[str, str]:
@@ -88,12 +90,7 @@ class Heads(Mapping[str, nn.Module]):
         return [path.parent.name for path in found if path.parent.suffix != ".partial"]
 
 
-def load_heads(run_dir: Path, device: str = "cpu") -> Heads:
-    """The heads of a run folder, of which there may be none."""
-    return Heads(run_dir, device)
-
-
-def _read_head(run_dir: Path, name: str) -> nn.Module:
+def _read_head(run_dir: Path, name: str, checkpoint: Checkpoint) -> nn.Module:
     path, again = run_dir / "heads" / name, f"scripts/train_head.py run={run_dir} head={name}"
     if not path.exists():
         raise InputError(f"{run_dir} holds no head {name!r}: fit it with {again}")
@@ -108,20 +105,14 @@ def _read_head(run_dir: Path, name: str) -> nn.Module:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged ({error!r}): fit it again with {again}") from None
-    checkpoint = _checkpoint(run_dir)
-    if weights != sha256_of(checkpoint / "model.safetensors"):
-        raise InputError(f"{path} was fitted to other weights than those of {checkpoint}: fit it again with {again}")
-    head = build_head(component, load_spec(checkpoint)[0], max_steps)
+    if weights != checkpoint.weights_hash:
+        raise InputError(
+            f"{path} was fitted to other weights than those of {checkpoint.path}: fit it again with {again}"
+        )
+    head = build_head(component, checkpoint.spec, max_steps)
     try:
         head.load_state_dict(tensors)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(f"the weights in {path} do not fit the head ({reason}): fit it again with {again}") from None
     return head
-
-
-def _checkpoint(run_dir: Path) -> Path:
-    checkpoint = latest_checkpoint(run_dir)
-    if checkpoint is None:
-        raise InputError(f"run={run_dir} holds no checkpoint: give the folder of a trained run")
-    return checkpoint

@@ -18,7 +18,7 @@ from lewm.heads.config import HeadConfig
 from lewm.heads.pairs import PairSampler, choose_episodes
 from lewm.heads.tasks import TASKS, Frames, Task
 from lewm.models import ENCODERS, JEPA
-from lewm.training.checkpoint import ModelSpec
+from lewm.training.model_spec import ModelSpec
 from lewm.training.trainer import learning_rate
 
 NUM_HELD_OUT = 20000
@@ -34,14 +34,14 @@ class FittedHead(NamedTuple):
 
 def build_head(component: Component, spec: ModelSpec, max_steps: int) -> nn.Module:
     """A head with random weights (from torch's global generator) for the model and the data of a spec."""
-    model, name = spec.config.model, component.get("name")
+    model, name = spec.model, component.get("name")
     sizes: dict[str, Any] = {}
     if name == "inverse_dynamics":
         sizes = {"embedding_dim": model.embedding_dim, "action_dim": spec.action_dim}
     elif name == "temporal_distance":
         sizes = {"embedding_dim": model.embedding_dim, "max_steps": max_steps}
     elif name == "behaviour_cloning":
-        encoder = build(ENCODERS, model.encoder, "encoder", image_size=spec.config.env.frame_size)
+        encoder = build(ENCODERS, model.encoder, "encoder", image_size=spec.frame_size)
         sizes = {"encoder": encoder, "action_dim": spec.action_dim}
     return cast(nn.Module, build(HEADS, component, "head", **sizes))
 
@@ -63,7 +63,7 @@ def fit_head(
     """
     assert not model.training, "BatchNorm and dropout would change the embeddings"
     device = next(model.parameters()).device
-    train_ids, held_out = split_episodes(len(data), spec.config.data.val_fraction, spec.config.data.split_seed)
+    train_ids, held_out = split_episodes(len(data), spec.data.val_fraction, spec.data.split_seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head: Any = build_head(config.head, spec, config.fitting.max_steps).to(device)
@@ -71,7 +71,7 @@ def fit_head(
     max_frames = config.fitting.max_frames
     for episode_ids, most in ((train_ids, max_frames), (held_out, min(NUM_HELD_OUT, max_frames // 4))):
         chosen = choose_episodes(data, episode_ids, most, seed)
-        pairs = PairSampler(data, chosen, spec.config.env.frameskip, spec.normalizer)
+        pairs = PairSampler(data, chosen, spec.frameskip, spec.normalizer)
         if config.head["name"] == "behaviour_cloning":
             frames = _frames_of(data, pairs.rows, device)
         else:

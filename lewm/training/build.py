@@ -1,4 +1,4 @@
-"""Models, regularizers and planners from their configurations."""
+"""Objectives and planners, built of their configurations."""
 
 import math
 from collections.abc import Mapping
@@ -6,9 +6,9 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from lewm.config import Component, ModelConfig, PlanningConfig, build, suggestion
+from lewm.config import Component, PlanningConfig, build, suggestion
 from lewm.errors import InputError
-from lewm.models import ACTION_ENCODERS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS
+from lewm.models import JEPA
 from lewm.models.rollout.cached import PRECISIONS, CachedRollout
 from lewm.models.rollout.graphed import GraphedRollout
 from lewm.planning import MPC, PLANNERS
@@ -17,37 +17,6 @@ from lewm.planning.mpc import PROPOSAL_USES
 from lewm.planning.proposal import InverseDynamics, Proposal
 from lewm.regularizers import REGULARIZERS, Regularizer
 from lewm.training.objective import Objective
-
-
-def build_model(config: ModelConfig, image_size: int, action_dim: int) -> JEPA:
-    """A model with random weights (from torch's global generator) for frames of image_size and blocks of action_dim."""
-    encoder = build(ENCODERS, config.encoder, "encoder", image_size=image_size)
-    predictor = build(
-        PREDICTORS, config.predictor, "predictor", embedding_dim=config.embedding_dim, context=config.context
-    )
-
-    def projector(input_dim: int) -> nn.Module:
-        return cast(
-            nn.Module,
-            build(PROJECTORS, config.projector, "projector", input_dim=input_dim, output_dim=config.embedding_dim),
-        )
-
-    return JEPA(
-        encoder=encoder,
-        projector=projector(encoder.output_dim),
-        action_encoder=build(
-            ACTION_ENCODERS,
-            config.action_encoder,
-            "action_encoder",
-            input_dim=action_dim,
-            output_dim=predictor.output_dim,
-        ),
-        predictor=predictor,
-        predictor_projector=projector(predictor.output_dim),
-        context=config.context,
-        # Last, so that the other parts begin with the weights that they have without a flow.
-        flow=None if config.flow is None else build(FLOWS, config.flow, "flow", dim=config.embedding_dim),
-    )
 
 
 def build_regularizer(config: Component) -> Regularizer:

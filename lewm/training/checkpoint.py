@@ -1,6 +1,7 @@
 """Checkpoints: safetensors and JSON in a folder that appears whole or not at all. Loading one runs no code from it."""
 
 import json
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,41 +12,104 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lewm.config import TrainConfig, from_dict
-from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
-from lewm.files import whole_folder, write_json
-from lewm.models import JEPA
-from lewm.training.build import build_model
+from lewm.files import sha256_of, whole_folder, write_json
+from lewm.training.model_spec import ModelSpec
 
-FORMAT = "lewm-checkpoint"
-VERSION = 5
+FORMAT = "lewm-model"
+VERSION = 1
+WEIGHTS, REGULARIZER, OPTIMIZER = "model.safetensors", "regularizer.safetensors", "optimizer.safetensors"
+DESCRIPTION = "model.json"
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """All that is needed to use the weights.
+class Checkpoint:
+    """A checkpoint folder whose description has been read and checked.
 
     Attributes:
-      config: of the run: architecture, context, frameskip, env.
-      normalizer: action statistics of the training split.
-      action_low, action_high: (a,) bounds of the raw actions.
-      dataset_hash: content hash of the data that the model was trained on.
+      path: the folder.
+      spec: what using the weights takes.
+      step: training steps that led to the weights.
+      hashes: SHA-256 of each file, by name.
     """
 
-    config: TrainConfig
-    normalizer: ActionNormalizer
-    action_low: tuple[float, ...]
-    action_high: tuple[float, ...]
-    dataset_hash: str
+    path: Path
+    spec: ModelSpec
+    step: int
+    hashes: dict[str, str]
+
+    @classmethod
+    def open(cls, path: Path) -> "Checkpoint":
+        """Reads a checkpoint folder. InputError: it is none, or its description is damaged or of another version."""
+        file = path / DESCRIPTION
+        try:
+            described = json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} is not a readable checkpoint: {error}") from None
+        if not isinstance(described, dict) or (described.get("format"), described.get("version")) != (FORMAT, VERSION):
+            raise InputError(f"{path} is not a checkpoint of format {FORMAT} version {VERSION}: train the model again")
+        step, hashes = described.get("step"), described.get("files")
+        if type(step) is not int or step < 0:
+            raise InputError(f"{file} is damaged: step={step!r} must be a whole number of at least 0")
+        if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
+            raise InputError(f"{file} is damaged: it has no hashes of the files")
+        try:
+            return cls(path, ModelSpec.from_dict(described), step, hashes)
+        except InputError as error:
+            raise InputError(f"{file} is damaged: {error}") from None
 
     @property
-    def action_dim(self) -> int:
-        """A."""
-        return len(self.action_low) * self.config.env.frameskip
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights: which model this is."""
+        return self.hashes[WEIGHTS]
 
-    def build_model(self) -> JEPA:
-        return build_model(self.config.model, self.config.env.frame_size, self.action_dim)
+    def load_weights(self, model: nn.Module) -> None:
+        """Fills a model of this architecture."""
+        tensors = self._read(WEIGHTS)
+        for name, value in tensors.items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise InputError(f"{self.path / WEIGHTS} is damaged: {name} is not finite everywhere")
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise InputError(f"the weights in {self.path} do not fit the model: {_last_line(error)}") from None
+
+    def load_regularizer(self, regularizer: nn.Module) -> None:
+        """Fills what a regularizer keeps, such as a calibration."""
+        try:
+            regularizer.load_state_dict(self._read(REGULARIZER))
+        except RuntimeError as error:
+            raise InputError(f"the regularizer in {self.path} does not fit: {_last_line(error)}") from None
+
+    def load_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Fills an optimizer of the model's parameters. InputError: a tensor is missing, or does not fit."""
+        state: dict[int, dict[str, Tensor]] = {}
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        try:
+            for name, value in self._read(OPTIMIZER).items():
+                index, key = name.split(".")
+                if value.dim() and value.shape != parameters[int(index)].shape:
+                    raise ValueError(f"{name} has the shape {tuple(value.shape)}")
+                state.setdefault(int(index), {})[key] = value
+        except (ValueError, IndexError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"the optimizer in {self.path} does not fit the model: {error}") from None
+        keys = set().union(*state.values())
+        lacking = [i for i in range(len(parameters)) if state.get(i, {}).keys() != keys]
+        if self.step and (lacking or not keys):
+            raise InputError(f"the optimizer in {self.path} lacks tensors of {len(lacking)} parameters")
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+    def _read(self, name: str) -> dict[str, Tensor]:
+        """The tensors of a file. InputError: it is not the one that was written."""
+        path = self.path / name
+        try:
+            if sha256_of(path) != self.hashes.get(name):
+                raise InputError(f"{path} is damaged: its SHA-256 is not the one in {DESCRIPTION}")
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{path} is missing or damaged: {error}") from None
 
 
 def save_checkpoint(
@@ -55,81 +119,67 @@ def save_checkpoint(
     model: nn.Module,
     regularizer: nn.Module,
     optimizer: torch.optim.Optimizer,
+    *,
+    keep_last: int = 1,
+    keep_every: int | None = None,
 ) -> Path:
-    """Writes <folder>/step_<step> and, once it is complete, removes the checkpoint before it."""
+    """Writes <folder>/step_<step> and, once it is complete, removes older checkpoints.
+
+    Args:
+      folder: checkpoints/ of the run folder.
+      spec: what using the weights takes.
+      step: training steps made so far.
+      model, regularizer, optimizer: what is saved.
+      keep_last: checkpoints that are kept, this one included.
+      keep_every: checkpoints whose step is a multiple of this are kept, too.
+    """
     path = folder / f"step_{step:07d}"
+    for remains in folder.glob("*.partial"):  # a killed process left them
+        shutil.rmtree(remains)
+    tensors = {WEIGHTS: _contiguous(model), REGULARIZER: _contiguous(regularizer)}
+    tensors[OPTIMIZER] = _optimizer_tensors(optimizer)
     with whole_folder(path) as partial:
         try:
-            save_file(_contiguous(model), partial / "model.safetensors")
-            save_file(_contiguous(regularizer), partial / "regularizer.safetensors")
-            save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
-        except SafetensorError as error:  # of a full disk, say
+            for name, values in tensors.items():
+                save_file(values, partial / name)
+        except SafetensorError as error:  # a full disk, say
             raise InputError(
                 f"cannot write the checkpoint {path} ({error}): the one before it is kept; make room, then resume=true"
             ) from error
-        write_json(partial / "checkpoint.json", {"format": FORMAT, "version": VERSION, "step": step, **asdict(spec)})
-    for older in folder.glob("step_*"):
-        if older.name < path.name:
-            shutil.rmtree(older)
+        hashes = {name: sha256_of(partial / name) for name in tensors}
+        described = {"format": FORMAT, "version": VERSION, "step": step, "files": hashes, **asdict(spec)}
+        write_json(partial / DESCRIPTION, described)
+    older = {number: each for number, each in checkpoints(folder.parent).items() if number <= step}
+    for number in sorted(older)[:-keep_last]:
+        if not keep_every or number % keep_every:
+            shutil.rmtree(older[number])
     return path
 
 
+def checkpoints(run_dir: Path) -> dict[int, Path]:
+    """The complete checkpoints of a run folder, by step."""
+    found = {path: re.fullmatch(r"step_(\d+)", path.name) for path in (run_dir / "checkpoints").glob("step_*")}
+    return {int(match[1]): path for path, match in found.items() if match}
+
+
 def latest_checkpoint(run_dir: Path) -> Path | None:
-    """The last complete checkpoint of a run folder, or None."""
-    return max((run_dir / "checkpoints").glob("step_*"), default=None)
+    """The checkpoint of the highest step of a run folder, or None."""
+    found = checkpoints(run_dir)
+    return found[max(found)] if found else None
 
 
-def load_spec(path: Path) -> tuple[ModelSpec, int]:
-    """The spec and the step of a checkpoint folder."""
-    try:
-        described = json.loads((path / "checkpoint.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a readable checkpoint: {error}") from None
-    if not isinstance(described, dict) or (described.get("format"), described.get("version")) != (FORMAT, VERSION):
-        raise InputError(f"{path} is not a checkpoint of format {FORMAT} version {VERSION}")
-    try:
-        spec = ModelSpec(
-            config=from_dict(described["config"], TrainConfig),
-            normalizer=ActionNormalizer(*(tuple(described["normalizer"][key]) for key in ("mean", "std"))),
-            action_low=tuple(described["action_low"]),
-            action_high=tuple(described["action_high"]),
-            dataset_hash=described["dataset_hash"],
-        )
-        return spec, described["step"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}/checkpoint.json is incomplete ({error})") from None
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint that a path names: itself, or the last one of a run folder. InputError: there is none."""
+    if (path / DESCRIPTION).exists():
+        return path
+    latest = latest_checkpoint(path)
+    if latest is None:
+        raise InputError(f"{path} holds no checkpoint: give the folder of a trained run")
+    return latest
 
 
-def load_weights(path: Path, model: nn.Module) -> None:
-    """Fills `model` from a checkpoint folder."""
-    try:
-        model.load_state_dict(_read(path / "model.safetensors"))
-    except RuntimeError as error:
-        raise InputError(f"the weights in {path} do not fit the model: {str(error).splitlines()[-1].strip()}") from None
-
-
-def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Fills `optimizer` from a checkpoint folder."""
-    state: dict[int, dict[str, Tensor]] = {}
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    tensors = _read(path / "optimizer.safetensors")
-    try:
-        for name, value in tensors.items():
-            index, key = name.split(".")
-            if value.dim() and value.shape != parameters[int(index)].shape:
-                raise ValueError(f"{name} has the shape {tuple(value.shape)}")
-            state.setdefault(int(index), {})[key] = value
-    except (ValueError, IndexError) as error:
-        raise InputError(f"the optimizer in {path} does not fit the model: {error}") from None
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def load_regularizer(path: Path, regularizer: nn.Module) -> None:
-    """Fills what a regularizer keeps, such as a calibration, from a checkpoint folder."""
-    try:
-        regularizer.load_state_dict(_read(path / "regularizer.safetensors"))
-    except RuntimeError as error:
-        raise InputError(f"the regularizer in {path} does not fit: {str(error).splitlines()[-1].strip()}") from None
+def _last_line(error: Exception) -> str:
+    return str(error).splitlines()[-1].strip()
 
 
 def _contiguous(module: nn.Module) -> dict[str, Tensor]:
@@ -139,10 +189,3 @@ def _contiguous(module: nn.Module) -> dict[str, Tensor]:
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
     return {f"{index}.{key}": value.contiguous() for index, entry in state.items() for key, value in entry.items()}
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} is missing or damaged: {error}") from None

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -22,8 +21,9 @@ from lewm.errors import InputError
 from lewm.models import JEPA
 from lewm.seeding import derive_seed
 from lewm.tracking import Tracker
-from lewm.training.checkpoint import ModelSpec, load_optimizer, load_regularizer, load_weights, save_checkpoint
+from lewm.training.checkpoint import Checkpoint, save_checkpoint
 from lewm.training.interrupt import Interrupt
+from lewm.training.model_spec import ModelSpec
 from lewm.training.objective import Loss, Objective
 
 Validate = Callable[[JEPA], dict[str, float]]
@@ -34,7 +34,7 @@ class Trainer:
 
     Args:
       config: of the run.
-      spec: kept in every checkpoint.
+      spec: specification of the model, kept in every checkpoint.
       accelerator: device, precision and ranks.
       objective: on the CPU, with initial weights.
       clips: the training split.
@@ -63,16 +63,17 @@ class Trainer:
         )
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
 
-    def fit(self, checkpoint: Path | None, start: int) -> bool:
-        """Trains from step `start`, of `checkpoint` if given, to the end.
+    def fit(self, checkpoint: Checkpoint | None = None) -> bool:
+        """Trains to the last step, from `checkpoint` if one is given.
 
         Returns:
           False if it was interrupted; a checkpoint was written then, too.
         """
         if checkpoint is not None:
-            load_weights(checkpoint, self.model)
-            load_regularizer(checkpoint, self.regularizer)
-            load_optimizer(checkpoint, self.optimizer.optimizer)
+            checkpoint.load_weights(self.model)
+            checkpoint.load_regularizer(self.regularizer)
+            checkpoint.load_optimizer(self.optimizer.optimizer)
+        start = checkpoint.step if checkpoint else 0
         if not self.accelerator.is_main_process:
             return self._loop(start, None)
         with Tracker(self.config.run_dir, start) as tracker:
@@ -185,8 +186,16 @@ class Trainer:
                 f"{self.config.training.learning_rate}; the last checkpoint is kept"
             )
         if self.accelerator.is_main_process:
-            folder = self.config.run_dir / "checkpoints"
-            save_checkpoint(folder, self.spec, step, self.model, self.regularizer, self.optimizer.optimizer)
+            save_checkpoint(
+                self.config.run_dir / "checkpoints",
+                self.spec,
+                step,
+                self.model,
+                self.regularizer,
+                self.optimizer.optimizer,
+                keep_last=self.config.training.keep_checkpoints,
+                keep_every=self.config.training.keep_every,
+            )
         self.accelerator.wait_for_everyone()
 
 

@@ -16,7 +16,8 @@ from lewm.config import CONFIGS, ModelConfig, PlanningConfig, build, from_dict
 from lewm.heads import HEADS
 from lewm.models import JEPA
 from lewm.planning.mpc import MPC
-from lewm.training.build import build_model, build_mpc
+from lewm.training.build import build_mpc
+from lewm.training.model_spec import build_model
 from scripts.benchmarks.measuring import now
 from scripts.benchmarks.planning_peer import TheirPlanner
 

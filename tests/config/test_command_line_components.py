@@ -10,7 +10,7 @@ import train
 from lewm.config import Component, PlanConfig, TrainConfig, check_resumed, from_dict, save
 from lewm.config.command_line import check_overrides, expand_components
 from lewm.errors import InputError
-from lewm.training.checkpoint import latest_checkpoint, load_spec, load_weights
+from lewm.training.checkpoint import Checkpoint, latest_checkpoint
 from tests.programs import TINY, assert_one_line_error, compose, run_program
 
 FLOW = "affine_coupling"
@@ -172,12 +172,13 @@ def test_a_run_with_an_own_projector_and_a_flow_is_trained_saved_and_resumed(arg
     words = (*words, f"output_dir={folder}", *TYPED, "model.flow={name: affine_coupling, num_layers: 2}")
     assert run_program(train.main, *words) is None
     checkpoint = latest_checkpoint(folder / "tiny")
-    spec, step = load_spec(checkpoint)
+    opened = Checkpoint.open(checkpoint)
+    spec, step = opened.spec, opened.step
     assert step == 2
-    assert spec.config.model.projector == {"name": ATTENTION, "num_heads": 2, "num_keys": 8}
-    assert spec.config.model.flow == {"name": FLOW, "num_layers": 2}
+    assert spec.model.projector == {"name": ATTENTION, "num_heads": 2, "num_keys": 8}
+    assert spec.model.flow == {"name": FLOW, "num_layers": 2}
     model = spec.build_model()
-    load_weights(checkpoint, model)
+    opened.load_weights(model)
     assert model.flow.couplings[0].conditioner.output.bias.abs().max() > 0
     assert json.loads((folder / "tiny" / "process.json").read_text())["command"][1:] == list(words)
     assert run_program(train.main, *words, "resume=true") is None
@@ -189,14 +190,14 @@ def test_one_command_sweeps_over_components(arguments):
     swept = ("model.projector=mlp,auto_compressing", "model.projector.hidden_dim=8", "name=${model.projector.name}")
     assert run_program(train.main, "-m", *words, *swept) is None
     for name in ("mlp", "auto_compressing"):
-        spec, _ = load_spec(latest_checkpoint(folder / name))
-        assert spec.config.model.projector == {"name": name, "hidden_dim": 8}
+        spec = Checkpoint.open(latest_checkpoint(folder / name)).spec
+        assert spec.model.projector == {"name": name, "hidden_dim": 8}
 
 
 def test_one_command_trains_without_and_with_a_flow(arguments):
     words, folder = arguments
     assert run_program(train.main, "-m", *words, "model.flow=null,affine_coupling", "name=job${hydra:job.num}") is None
-    flows = [load_spec(latest_checkpoint(folder / f"job{job}"))[0].config.model.flow for job in (0, 1)]
+    flows = [Checkpoint.open(latest_checkpoint(folder / f"job{job}")).spec.model.flow for job in (0, 1)]
     assert flows == [None, {"name": FLOW}]
 
 

@@ -26,7 +26,8 @@ from lewm.config.command_line import check_overrides
 from lewm.errors import InputError
 from lewm.heads.config import TrainHeadConfig
 from lewm.planning import PLANNERS
-from lewm.training.build import build_model, build_mpc, build_regularizer
+from lewm.training.build import build_mpc, build_regularizer
+from lewm.training.model_spec import build_model
 from tests.programs import compose
 from tests.registries import ENVS
 

@@ -9,18 +9,19 @@ import torch
 from lewm.errors import InputError
 from lewm.files import sha256_of
 from lewm.heads import HEADS
-from lewm.heads.files import load_heads, save_head
+from lewm.heads.files import save_head
 from lewm.heads.fitting import FittedHead, build_head
 from lewm.regularizers import SIGReg
+from lewm.run import Run
 from lewm.training.checkpoint import save_checkpoint
-from tests.training.linear_world import head_config, recipe_for, write_walks
+from tests.training.linear_world import head_config, spec_for, write_walks
 
 NAMES = sorted(HEADS)
 
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory):
-    return recipe_for(write_walks(tmp_path_factory.mktemp("walks") / "data", num_episodes=4))
+    return spec_for(write_walks(tmp_path_factory.mktemp("walks") / "data", num_episodes=4))
 
 
 def save_run(run_dir, spec, seed=0):
@@ -30,11 +31,12 @@ def save_run(run_dir, spec, seed=0):
     return save_checkpoint(run_dir / "checkpoints", spec, 1 + seed, model, SIGReg(), optimizer)
 
 
-def save_random_head(run_dir, spec, name, seed=1, **changes):
+def save_random_head(run_dir, spec, name, seed=1, weights_hash=None):
     config = head_config(name)
     torch.manual_seed(seed)
     head = build_head(config.head, spec, config.fitting.max_steps)
-    save_head(run_dir, config, FittedHead(head, {"r2": 0.5}), **changes)
+    weights_hash = weights_hash or Run.open(run_dir).checkpoint.weights_hash
+    save_head(run_dir, config, FittedHead(head, {"r2": 0.5}), weights_hash)
     return head
 
 
@@ -54,7 +56,7 @@ def own_run(run, tmp_path):
 
 def refusal(run_dir, name):
     with pytest.raises(InputError) as error:
-        load_heads(run_dir)[name]
+        Run.open(run_dir).heads[name]
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -62,7 +64,7 @@ def refusal(run_dir, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_head_comes_back_bit_for_bit_and_ready_for_use(run, name):
     run_dir, heads = run
-    loaded = load_heads(run_dir)[name]
+    loaded = Run.open(run_dir).heads[name]
     assert type(loaded) is HEADS[name]
     saved = heads[name].state_dict()
     assert loaded.state_dict().keys() == saved.keys()
@@ -72,18 +74,19 @@ def test_a_head_comes_back_bit_for_bit_and_ready_for_use(run, name):
 
 
 def test_the_heads_of_a_run_are_listed(run):
-    heads = load_heads(run[0])
+    heads = Run.open(run[0]).heads
     assert list(heads) == NAMES
     assert len(heads) == len(NAMES)
     assert "inverse_dynamics" in heads and "another" not in heads
 
 
-def test_a_run_without_heads_has_none(tmp_path):
-    assert dict(load_heads(tmp_path)) == {}
+def test_a_run_without_heads_has_none(tmp_path, spec):
+    save_run(tmp_path, spec)
+    assert dict(Run.open(tmp_path).heads) == {}
 
 
 def test_a_head_is_read_once(run):
-    heads = load_heads(run[0])
+    heads = Run.open(run[0]).heads
     assert heads["inverse_dynamics"] is heads["inverse_dynamics"]
 
 
@@ -100,7 +103,7 @@ def test_a_head_belongs_to_the_weights_it_was_fitted_to_and_not_to_those_at_the_
     assert "other weights" in refusal(own_run, "inverse_dynamics")
     shutil.rmtree(own_run / "checkpoints")
     save_run(own_run, spec)
-    assert load_heads(own_run)["inverse_dynamics"] is not None
+    assert Run.open(own_run).heads["inverse_dynamics"] is not None
 
 
 def test_a_head_that_is_not_there_says_how_to_fit_it(own_run):
@@ -110,7 +113,7 @@ def test_a_head_that_is_not_there_says_how_to_fit_it(own_run):
 
 def test_other_heads_than_the_one_asked_for_may_be_damaged(own_run):
     (own_run / "heads" / "temporal_distance" / "head.json").write_text("{")
-    assert load_heads(own_run)["inverse_dynamics"] is not None
+    assert Run.open(own_run).heads["inverse_dynamics"] is not None
 
 
 @pytest.mark.parametrize(
@@ -139,13 +142,13 @@ def test_weights_of_another_size_are_refused(own_run):
 
 def test_a_head_replaces_the_one_before_it(own_run, spec):
     head = save_random_head(own_run, spec, "inverse_dynamics", seed=2)
-    weights = load_heads(own_run)["inverse_dynamics"].state_dict()
+    weights = Run.open(own_run).heads["inverse_dynamics"].state_dict()
     assert all(torch.equal(weights[key], value) for key, value in head.state_dict().items())
 
 
 def test_an_unfinished_head_is_none(own_run):
     (own_run / "heads" / "inverse_dynamics").rename(own_run / "heads" / "inverse_dynamics.partial")
-    assert list(load_heads(own_run)) == [name for name in NAMES if name != "inverse_dynamics"]
+    assert list(Run.open(own_run).heads) == [name for name in NAMES if name != "inverse_dynamics"]
 
 
 def test_a_head_file_says_what_it_was_fitted_with_and_its_errors(run):

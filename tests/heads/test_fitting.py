@@ -16,7 +16,7 @@ from tests.training.linear_world import (
     PositionModel,
     fit,
     head_config,
-    recipe_for,
+    spec_for,
     write_walks,
 )
 
@@ -40,7 +40,7 @@ def test_every_head_has_a_task_and_a_configuration():
 def test_inverse_dynamics_recovers_the_displacement(walks):
     head, errors = fit(walks, head_config("inverse_dynamics"))
     assert errors["r2"] > 0.99
-    normalizer = recipe_for(walks).normalizer
+    normalizer = spec_for(walks).normalizer
     z = torch.tensor([[[12.0, 12.0]]])
     ahead = torch.tensor([[3 * FRAMESKIP * SPEED / 10, 0.0]])
     raw = normalizer.denormalize(head(z, z[:, 0] + ahead).unflatten(1, (FRAMESKIP, 2)))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lewm.models import ACTION_ENCODERS, ENCODERS, FLOWS, PREDICTORS, PROJECTORS
-from lewm.training.build import build_model
+from lewm.training.model_spec import build_model
 from tests.registries import MODEL_CONFIGS
 
 ACTION_DIM = 6

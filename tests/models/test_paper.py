@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lewm.training.build import build_model
+from lewm.training.model_spec import build_model
 from tests.registries import MODEL_CONFIGS
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import train
 from lewm.errors import InputError
+from lewm.run import Run
 from scripts import plan
 from tests.programs import TINY, assert_one_line_error, run_program
 
@@ -77,8 +78,8 @@ def test_a_key_of_another_planner_is_refused(run):
 
 
 def test_a_planner_beside_a_head_that_acts_alone_is_refused(run, monkeypatch):
-    spec, step = plan.load_spec(plan.latest_checkpoint(run))
-    config = replace(spec.config, planning=replace(spec.config.planning, proposal="alone"))
-    monkeypatch.setattr(plan, "load_spec", lambda checkpoint: (replace(spec, config=config), step))
+    config = Run.open(run).config
+    acting_alone = replace(config, planning=replace(config.planning, proposal="alone"))
+    monkeypatch.setattr(Run, "config", acting_alone)
     code = run_program(plan.main, f"run={run}", "planner=cem")
     assert_one_line_error(code, "planner=cem", "planning.proposal=alone", "planning=mpc")

@@ -8,12 +8,12 @@ import torch
 from lewm.data.clips import split_episodes, training_actions
 from lewm.data.normalize import ActionNormalizer
 from lewm.heads.config import TrainHeadConfig, read_heads
-from lewm.heads.files import load_heads
-from lewm.regularizers import SIGReg
-from lewm.training.checkpoint import ModelSpec, latest_checkpoint, load_spec, save_checkpoint
+from lewm.run import Run
+from lewm.training.model_spec import ModelSpec
 from scripts import train_head
 from tests.conftest import collect_two_room
 from tests.programs import TINY, assert_one_line_error, compose, run_program
+from tests.runs import save_run
 
 SMALL = ("num_threads=1", "device=cpu", "fitting.num_steps=4", "fitting.batch_size=8", "head.hidden_dim=16")
 NAMES = ("behaviour_cloning", "inverse_dynamics", "temporal_distance")
@@ -25,13 +25,9 @@ def run_dir(tmp_path_factory, two_room_data):
     config = compose(*TINY, f"data.path={two_room_data.path}")
     train_ids, _ = split_episodes(len(two_room_data), config.data.val_fraction, config.data.split_seed)
     normalizer = ActionNormalizer.fit(training_actions(two_room_data, train_ids))
-    spec = ModelSpec(config, normalizer, (-1.0, -1.0), (1.0, 1.0), two_room_data.content_hash)
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    spec = ModelSpec.of(config, two_room_data, normalizer)
     torch.manual_seed(0)
-    model = spec.build_model()
-    optimizer = torch.optim.SGD(model.parameters())
-    save_checkpoint(folder / "checkpoints", spec, 1, model, SIGReg(), optimizer)
-    return folder
+    return save_run(tmp_path_factory.mktemp("runs") / "tiny", config, spec, spec.build_model()).path
 
 
 def fit(run_dir, *words):
@@ -41,9 +37,10 @@ def fit(run_dir, *words):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_head_is_fitted_and_can_be_used(run_dir, name, capsys):
     assert fit(run_dir, f"head={name}", "seed=3") is None
-    assert name in load_heads(run_dir)
-    spec, _ = load_spec(latest_checkpoint(run_dir))
-    head, width = load_heads(run_dir)[name], spec.config.model.embedding_dim
+    run = Run.open(run_dir)
+    assert name in run.heads
+    spec = run.spec
+    head, width = run.heads[name], spec.model.embedding_dim
     if name == "inverse_dynamics":
         assert head(torch.zeros(2, 1, width), torch.zeros(2, width)).shape == (2, spec.action_dim)
     elif name == "temporal_distance":

@@ -12,8 +12,8 @@ from lewm.data.episodes import Episodes, Metadata
 from lewm.data.normalize import ActionNormalizer
 from lewm.heads.config import HeadConfig, read_heads
 from lewm.heads.fitting import fit_head
-from lewm.training.checkpoint import ModelSpec
 from tests.programs import TINY, compose
+from tests.runs import spec_of
 
 SPEED, NUM_ACTIONS, FRAMESKIP = 3, 20, 2
 METADATA = Metadata("tests/Linear-v0", 4, ["x", "y"], [-SPEED] * 2, [SPEED] * 2, {})
@@ -51,13 +51,13 @@ class PositionModel(torch.nn.Module):
         return pixels[:, :, :2, 0, 0] / self.unit
 
 
-def recipe_for(data):
+def spec_for(data):
     """A spec for PositionModel and the walks; an encoder of its own sees the four pixels as one patch."""
     sizes = ("env.frame_size=4", f"env.frameskip={FRAMESKIP}", "model.embedding_dim=2", "model.encoder.patch_size=4")
     config = compose(*TINY, *sizes)
     train_ids, _ = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
     normalizer = ActionNormalizer.fit(training_actions(data, train_ids))
-    return ModelSpec(config, normalizer, (-SPEED,) * 2, (SPEED,) * 2, data.content_hash)
+    return spec_of(config, normalizer, (-SPEED,) * 2, (SPEED,) * 2, data.content_hash)
 
 
 SMALL = {
@@ -79,4 +79,4 @@ def head_config(name, head=(), **fitting):
 
 def fit(data, config, model=None, seed=0, spec=None):
     quiet = Progress(disable=True)
-    return fit_head(model or PositionModel(), spec or recipe_for(data), data, config, seed=seed, progress=quiet)
+    return fit_head(model or PositionModel(), spec or spec_for(data), data, config, seed=seed, progress=quiet)

@@ -7,7 +7,8 @@ import torch
 
 from lewm.errors import InputError
 from lewm.planning.costs import GOAL_COSTS, LastDistance
-from lewm.training.build import build_model, build_mpc, build_regularizer
+from lewm.training.build import build_mpc, build_regularizer
+from lewm.training.model_spec import build_model
 from tests.programs import TINY, compose
 
 FRAME_SIZE, ACTION_DIM = 48, 10

@@ -11,26 +11,20 @@ from torch import nn
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError, one_line_errors
 from lewm.regularizers import SIGReg
-from lewm.training.checkpoint import (
-    ModelSpec,
-    latest_checkpoint,
-    load_optimizer,
-    load_spec,
-    load_weights,
-    save_checkpoint,
-)
+from lewm.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from tests.disk import full_disk
 from tests.programs import TINY, compose
+from tests.runs import spec_of
 from tests.training.damages import DAMAGES, cut_off
 
 
 @pytest.fixture(scope="module")
 def spec():
-    return recipe_of(compose(*TINY))
+    return spec_with_statistics(compose(*TINY))
 
 
-def recipe_of(config):
-    return ModelSpec(config, ActionNormalizer((0.1, -0.2), (0.5, 1 / 3)), (-1.0, -1.0), (1.0, 1.0), "abc")
+def spec_with_statistics(config):
+    return spec_of(config, ActionNormalizer((0.1, -0.2), (0.5, 1 / 3)))
 
 
 def save(folder, spec, step, model, optimizer):
@@ -57,12 +51,12 @@ def new_optimizer(model):
 
 def load(path):
     """Everything that a checkpoint holds, as train.py and plan.py read it."""
-    spec, step = load_spec(path)
-    model = spec.build_model()
-    load_weights(path, model)
+    checkpoint = Checkpoint.open(path)
+    model = checkpoint.spec.build_model()
+    checkpoint.load_weights(model)
     optimizer = new_optimizer(model)
-    load_optimizer(path, optimizer)
-    return spec, step, model, optimizer
+    checkpoint.load_optimizer(optimizer)
+    return checkpoint.spec, checkpoint.step, model, optimizer
 
 
 def assert_same_tensors(actual, expected):
@@ -95,7 +89,8 @@ def saved(tmp_path, original):
 
 
 def test_recipe_and_step_come_back(saved, spec):
-    assert load_spec(saved[0]) == (spec, 7)
+    checkpoint = Checkpoint.open(saved[0])
+    assert (checkpoint.spec, checkpoint.step) == (spec, 7)
 
 
 def test_weights_and_buffers_come_back_bit_for_bit(saved):
@@ -110,13 +105,13 @@ def test_the_optimizer_comes_back_bit_for_bit(saved):
 
 
 def test_the_action_dimension_is_that_of_a_block(spec):
-    assert spec.action_dim == 2 * spec.config.env.frameskip
+    assert spec.action_dim == 2 * spec.frameskip
 
 
 def test_a_checkpoint_is_safetensors_and_json_and_nothing_else(saved):
     names = sorted(path.name for path in saved[0].iterdir())
-    assert names == ["checkpoint.json", "model.safetensors", "optimizer.safetensors", "regularizer.safetensors"]
-    json.loads((saved[0] / "checkpoint.json").read_text())
+    assert names == ["model.json", "model.safetensors", "optimizer.safetensors", "regularizer.safetensors"]
+    json.loads((saved[0] / "model.json").read_text())
     for name in names[1:3]:
         assert load_file(saved[0] / name)
     assert load_file(saved[0] / names[3]) == {}  # SIGReg has nothing to keep
@@ -135,7 +130,7 @@ def test_only_the_last_checkpoint_is_kept(saved, spec, tmp_path):
         path = save(saved[0].parent, spec, step, *trained(spec))
         assert latest_checkpoint(tmp_path / "run") == path
         assert list(saved[0].parent.iterdir()) == [path]
-        assert load_spec(path)[1] == step
+        assert Checkpoint.open(path).step == step
 
 
 def test_a_step_can_be_saved_again(saved, spec):
@@ -172,7 +167,7 @@ def test_an_interrupted_save_leaves_the_checkpoint_before_it(saved, spec, tmp_pa
 
 def test_the_remains_of_an_interrupted_save_do_not_get_into_the_next(saved, spec):
     path, model, optimizer = saved
-    remains = path.parent / "partial"
+    remains = path.parent / "step_0000005.partial"
     remains.mkdir()
     (remains / "something.else").write_text("")
     following = save(path.parent, spec, 8, model, optimizer)
@@ -232,7 +227,7 @@ def test_models_of_every_configuration_come_back(tmp_path, option):
     config = compose(
         f"model={option}", f"env.frame_size={ {'micro': 64, 'paper': 56}[option] }", "model.encoder.depth=1"
     )
-    spec = recipe_of(config)
+    spec = spec_with_statistics(config)
     model = spec.build_model()
-    path = save(tmp_path, spec, 1, model, new_optimizer(model))
+    path = save(tmp_path, spec, 0, model, new_optimizer(model))
     assert_same_tensors(load(path)[2].state_dict(), model.state_dict())

@@ -14,7 +14,7 @@ from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.regularizers import Wristband
 from lewm.tracking import read_metrics
-from lewm.training.checkpoint import latest_checkpoint, load_spec
+from lewm.training.checkpoint import Checkpoint, latest_checkpoint
 from lewm.training.trainer import learning_rate
 from tests.programs import TINY, compose, make_trainer
 from tests.ranks import run_ranks
@@ -67,13 +67,13 @@ def resume(folder, data, *overrides):
     trainer = trainer_in(folder, data, *overrides)
     checkpoint = latest_checkpoint(trainer.config.run_dir)
     torch.manual_seed(987)
-    assert trainer.fit(checkpoint, load_spec(checkpoint)[1])
+    assert trainer.fit(Checkpoint.open(checkpoint))
     return trainer
 
 
 def fit(folder, data, *overrides):
     trainer = trainer_in(folder, data, *overrides)
-    assert trainer.fit(None, 0)
+    assert trainer.fit()
     return trainer
 
 
@@ -110,7 +110,7 @@ def whole(request, tmp_path_factory, two_room_data):
 def test_an_interrupted_and_resumed_run_is_the_same_run_bit_for_bit(tmp_path, two_room_data, whole, number):
     trainer, tensors, overrides = whole
     stopped = trainer_in(tmp_path, two_room_data, *overrides, step=STOP - 1, event=send(number))
-    assert not stopped.fit(None, 0)
+    assert not stopped.fit()
     resumed = resume(tmp_path, two_room_data, *overrides)
     assert_same_tensors(tensors_of(resumed), tensors)
     assert metrics_of(resumed) == metrics_of(trainer)
@@ -120,7 +120,7 @@ def test_a_killed_and_resumed_run_is_the_same_run_bit_for_bit(tmp_path, two_room
     trainer, tensors, overrides = whole
     killed = trainer_in(tmp_path, two_room_data, *overrides, step=5, event=kill)
     with pytest.raises(KilledError):
-        killed.fit(None, 0)
+        killed.fit()
     assert [line["step"] for line in metrics_of(killed)][-1] == 4  # beyond the checkpoint of step 3
     resumed = resume(tmp_path, two_room_data, *overrides)
     assert_same_tensors(tensors_of(resumed), tensors)
@@ -137,11 +137,11 @@ def test_a_calibration_is_kept_in_the_checkpoint(tmp_path, two_room_data, monkey
         return trainer
 
     whole = train(tmp_path / "whole")
-    assert whole.fit(None, 0)
-    assert not train(tmp_path / "resumed", STOP - 1, send(signal.SIGINT)).fit(None, 0)
+    assert whole.fit()
+    assert not train(tmp_path / "resumed", STOP - 1, send(signal.SIGINT)).fit()
     monkeypatch.setattr(Wristband, "draw_calibration", None)  # would raise
     resumed = train(tmp_path / "resumed")
-    assert resumed.fit(latest_checkpoint(resumed.config.run_dir), STOP)
+    assert resumed.fit(Checkpoint.open(latest_checkpoint(resumed.config.run_dir)))
     assert_same_tensors(tensors_of(resumed), tensors_of(whole))
 
 
@@ -150,7 +150,7 @@ def test_a_run_can_be_resumed_at_every_step(tmp_path, two_room_data, whole):
     for step in range(NUM_STEPS - 1):
         stopped = trainer_in(tmp_path, two_room_data, *overrides, step=0, event=send(signal.SIGINT))
         checkpoint = latest_checkpoint(stopped.config.run_dir)
-        assert not stopped.fit(checkpoint, step)
+        assert not stopped.fit(Checkpoint.open(checkpoint) if step else None)
     resumed = resume(tmp_path, two_room_data, *overrides)
     assert_same_tensors(tensors_of(resumed), tensors)
     assert metrics_of(resumed) == metrics_of(trainer)
@@ -207,7 +207,7 @@ def test_a_validation_sees_the_model_in_eval_mode(tmp_path, two_room_data):
         return {"val/zero": 0.0}
 
     trainer.validate = validate
-    trainer.fit(None, 0)
+    trainer.fit()
     assert seen == [False, False]
 
 
@@ -261,7 +261,7 @@ def test_logged_losses_add_up(reference):
 @pytest.mark.parametrize("fraction", [0.0, 0.25, 2.0])
 def test_the_regularizers_weight_changes_linearly_to_its_final_fraction(tmp_path, two_room_data, fraction):
     trainer = trainer_in(tmp_path, two_room_data, f"training.final_weight_fraction={fraction}")
-    assert trainer.fit(None, 0)
+    assert trainer.fit()
     weight = trainer.config.regularizer["weight"]
     lines = [line for line in metrics_of(trainer) if "loss/total" in line]
     assert len(lines) == NUM_STEPS
@@ -287,20 +287,21 @@ def test_the_last_step_is_validated_and_saved_whatever_the_intervals(tmp_path, t
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_training_with_a_checkpoint_of_the_step_it_reached(tmp_path, two_room_data, number):
     trainer = trainer_in(tmp_path, two_room_data, step=1, event=send(number))
-    assert trainer.fit(None, 0) is False
-    assert load_spec(latest_checkpoint(trainer.config.run_dir)) == (trainer.spec, 2)
+    assert trainer.fit() is False
+    checkpoint = Checkpoint.open(latest_checkpoint(trainer.config.run_dir))
+    assert (checkpoint.spec, checkpoint.step) == (trainer.spec, 2)
 
 
 def test_an_interrupt_in_the_last_step_ends_nothing_early(tmp_path, two_room_data):
     trainer = trainer_in(tmp_path, two_room_data, step=NUM_STEPS - 1, event=send(signal.SIGINT))
-    assert trainer.fit(None, 0) is True
-    assert load_spec(latest_checkpoint(trainer.config.run_dir))[1] == NUM_STEPS
+    assert trainer.fit() is True
+    assert Checkpoint.open(latest_checkpoint(trainer.config.run_dir)).step == NUM_STEPS
 
 
 def test_a_second_interrupt_acts_at_once(tmp_path, two_room_data):
     trainer = trainer_in(tmp_path, two_room_data, step=1, event=send(signal.SIGINT, signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        trainer.fit(None, 0)
+        trainer.fit()
     assert latest_checkpoint(trainer.config.run_dir) is None
 
 
@@ -309,7 +310,7 @@ def test_signal_handlers_are_restored_however_training_ends(tmp_path, two_room_d
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     trainer = trainer_in(tmp_path, two_room_data, step=1, event=event)
     with suppress(KilledError):
-        trainer.fit(None, 0)
+        trainer.fit()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
@@ -317,21 +318,21 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, two_room_data):
     intervals = ("training.log_every=4", "training.checkpoint_every=2", "training.validate_every=50")
     trainer = trainer_in(tmp_path, two_room_data, "training.learning_rate=1e30", *intervals)
     with pytest.raises((InputError, FloatingPointError)):
-        trainer.fit(None, 0)
+        trainer.fit()
     assert latest_checkpoint(trainer.config.run_dir) is None
 
 
 def test_a_loss_that_is_not_finite_is_an_input_error_that_names_the_remedy(tmp_path, two_room_data):
     trainer = trainer_in(tmp_path, two_room_data, "training.learning_rate=1e30")
     with pytest.raises(InputError, match=r"training\.learning_rate"):
-        trainer.fit(None, 0)
+        trainer.fit()
 
 
 @pytest.mark.parametrize("num_clips", [10**5, 216])
 def test_a_batch_larger_than_the_data_is_refused(tmp_path, two_room_data, num_clips):
     trainer = trainer_in(tmp_path, two_room_data, f"training.batch_size={num_clips}")
     with pytest.raises(InputError, match=rf"training\.batch_size={num_clips} .*215 clips"):
-        trainer.fit(None, 0)
+        trainer.fit()
 
 
 def with_ranks(folder, data_path, rank, ranks):
@@ -344,7 +345,7 @@ def with_ranks(folder, data_path, rank, ranks):
     stopped = trainer_in(folder / "resumed", data, dropout, step=STOP - 1, event=send(signal.SIGTERM))
     if rank != ranks - 1:
         stopped.clips.arm(-1, None)
-    finished = stopped.fit(None, 0)
+    finished = stopped.fit()
     resumed = tensors_of(resume(folder / "resumed", data, dropout))
     plain = fit(folder / "plain", data)
     return {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lewm.models.rollout.cached import CachedRollout
-from lewm.training.build import build_model
+from lewm.training.model_spec import build_model
 from tests.registries import MODEL_CONFIGS
 
 EPISODES, CANDIDATES, ACTION_DIM, CONTEXT = 2, 5, 4, 3

@@ -1,0 +1,40 @@
+"""Accelerator of a training: device, precision, ranks and threads."""
+
+import os
+from datetime import timedelta
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+
+from lewm.config import TrainConfig
+from lewm.distributed import use_all_cores
+from lewm.errors import InputError
+
+
+def start_accelerator(config: TrainConfig) -> Accelerator:
+    """Starts accelerate with the device and the precision of a configuration, and shares the cores among the ranks."""
+    precisions = {"auto": "bf16" if torch.cuda.is_available() and config.device != "cpu" else "no"}
+    precisions |= {"float32": "no", "bfloat16": "bf16"}
+    if config.training.precision not in precisions:
+        raise InputError(f"training.precision={config.training.precision!r}; there are {', '.join(precisions)}")
+    on_gpu = choose_device(config.device) == "cuda"
+    accelerator = Accelerator(
+        cpu=not on_gpu,
+        mixed_precision=precisions[config.training.precision],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],  # ranks wait while one collects or plans
+    )
+    if config.data.device not in ("cpu", "cuda") or (config.data.device == "cuda" and not on_gpu):
+        raise InputError(f"data.device={config.data.device!r}: give cpu, or cuda where the model trains on a GPU")
+    if config.data.device == "cuda" and config.data.num_workers > 0:
+        raise InputError(
+            f"data.device=cuda gathers clips on the GPU: data.num_workers={config.data.num_workers} must be 0"
+        )
+    use_all_cores(config.num_threads, int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes)))
+    return accelerator
+
+
+def choose_device(device: str) -> str:
+    """cpu or cuda for auto, cpu or cuda. InputError: another word, or there is no GPU."""
+    if device not in ("auto", "cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"device={device!r}: give auto or cpu, or cuda where torch sees a GPU")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"

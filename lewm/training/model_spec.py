@@ -1,0 +1,141 @@
+"""Model specification: what the weights need to be used, as model.json holds it beside them."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import nn
+
+from lewm.config import ModelConfig, TrainConfig, build, from_dict, known_keys
+from lewm.config.schema import Count, Seed, Share
+from lewm.data.episodes import Episodes
+from lewm.data.normalize import ActionNormalizer
+from lewm.errors import InputError
+from lewm.models import ACTION_ENCODERS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Identity of the dataset that a model was trained on, and of its split.
+
+    Attributes:
+      path: folder of the dataset.
+      content_hash: hash of all its arrays.
+      env_id: Gymnasium id of its environment.
+      state_names: S names of the numbers of a state.
+      angles: those of state_names that are angles in radians.
+      val_fraction, split_seed: arguments of split_episodes: which episodes were held out.
+    """
+
+    path: str
+    content_hash: str
+    env_id: str
+    state_names: tuple[str, ...]
+    angles: tuple[str, ...]
+    val_fraction: Share
+    split_seed: Seed
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything but the weights that using a model takes.
+
+    Attributes:
+      model: architecture.
+      frame_size: height and width of the frames, pixels.
+      frameskip: K, env steps in a model step.
+      normalizer: action statistics of the training split.
+      action_low, action_high: (a,) bounds of the raw actions.
+      data: dataset that the model was trained on.
+
+    Raises:
+      InputError: the bounds are no bounds, or do not fit the action statistics.
+    """
+
+    model: ModelConfig
+    frame_size: Count
+    frameskip: Count
+    normalizer: ActionNormalizer
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    data: TrainingData
+
+    def __post_init__(self) -> None:
+        low, high = self.action_low, self.action_high
+        if not len(low) == len(high) == len(self.normalizer.mean) >= 1:
+            num_dims = len(self.normalizer.mean)
+            raise InputError(f"{len(low)} lower and {len(high)} upper bounds for the statistics of {num_dims} actions")
+        for i in range(len(low)):
+            if not low[i] <= high[i] or not math.isfinite(high[i] - low[i]):
+                raise InputError(f"action_low[{i}]={low[i]} and action_high[{i}]={high[i]} are no finite bounds")
+
+    @classmethod
+    def of(cls, config: TrainConfig, data: Episodes, normalizer: ActionNormalizer) -> "ModelSpec":
+        """The specification of the model that `config` trains on `data`."""
+        metadata = data.metadata
+        return cls(
+            model=config.model,
+            frame_size=config.env.frame_size,
+            frameskip=config.env.frameskip,
+            normalizer=normalizer,
+            action_low=tuple(metadata.action_low),
+            action_high=tuple(metadata.action_high),
+            data=TrainingData(
+                path=str(data.path),
+                content_hash=data.content_hash,
+                env_id=metadata.env_id,
+                state_names=tuple(metadata.state_names),
+                angles=tuple(metadata.angles),
+                val_fraction=config.data.val_fraction,
+                split_seed=config.data.split_seed,
+            ),
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
+        """Reads what dataclasses.asdict() made. Unknown keys are ignored: later versions may have more."""
+        return cast(ModelSpec, from_dict(known_keys(values, cls), cls))
+
+    @property
+    def action_dim(self) -> int:
+        """A, numbers in an action block."""
+        return len(self.action_low) * self.frameskip
+
+    def build_model(self) -> JEPA:
+        """A model with random weights from torch's global generator."""
+        return build_model(self.model, self.frame_size, self.action_dim)
+
+
+def build_model(config: ModelConfig, image_size: int, action_dim: int) -> JEPA:
+    """Builds a model with random weights from torch's global generator.
+
+    Args:
+      config: architecture.
+      image_size: height and width of the frames, pixels.
+      action_dim: A, numbers in an action block.
+    """
+    encoder = build(ENCODERS, config.encoder, "encoder", image_size=image_size)
+    predictor = build(
+        PREDICTORS, config.predictor, "predictor", embedding_dim=config.embedding_dim, context=config.context
+    )
+
+    def projector(input_dim: int) -> nn.Module:
+        sizes = {"input_dim": input_dim, "output_dim": config.embedding_dim}
+        return cast(nn.Module, build(PROJECTORS, config.projector, "projector", **sizes))
+
+    return JEPA(
+        encoder=encoder,
+        projector=projector(encoder.output_dim),
+        action_encoder=build(
+            ACTION_ENCODERS,
+            config.action_encoder,
+            "action_encoder",
+            input_dim=action_dim,
+            output_dim=predictor.output_dim,
+        ),
+        predictor=predictor,
+        predictor_projector=projector(predictor.output_dim),
+        context=config.context,
+        # Last, so that the other parts begin with the weights that they have without a flow.
+        flow=None if config.flow is None else build(FLOWS, config.flow, "flow", dim=config.embedding_dim),
+    )
