@@ -234,7 +234,7 @@ def test_two_evaluations_of_the_same_pairs_are_compared(tiny, tmp_path, capsys):
     assert found["difference"] == pytest.approx(np.mean(reached[0]) - np.mean(reached[1]))
     assert found["low"] <= found["difference"] <= found["high"]
     printed = capsys.readouterr().out
-    assert "sign-flip" in printed and "policy replay" in printed
+    assert "sign flips" in printed and "policy replay" in printed
 
 
 def test_evaluations_of_other_pairs_are_not_compared(tiny):
