@@ -1,1 +1,1 @@
-"""Diagnostics of embeddings: Gaussianity, slice tests, predictability, probes, geometry."""
+"""Diagnostics of embeddings: Gaussianity, predictability, linear probes, geometry, and their use in validation."""

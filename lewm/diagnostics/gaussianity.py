@@ -1,4 +1,4 @@
-"""How far embeddings are from N(0, I), and whether they collapsed: numbers to log, not to train on."""
+"""Gaussianity of embeddings: statistics against N(0, I) and effective ranks. To log, not to train on."""
 
 import math
 from functools import lru_cache
@@ -17,11 +17,11 @@ from lewm.regularizers.wristband.wristband import Calibration, Wristband
 MIN_SAMPLES = 8
 MAX_SAMPLES = 2048
 _FARTHEST = 1e6
-"""Coordinates beyond count as this: every number stays finite, and none mistakes them for those of N(0, I)."""
+"""Larger coordinates are clamped to this: every statistic stays finite, and none takes them for those of N(0, I)."""
 
 
 def effective_rank(z: Tensor) -> Tensor:
-    """exp of the entropy of the normalized covariance spectrum (Roy and Vetterli, 2007).
+    """Effective rank: exp of the entropy of the normalized covariance spectrum (Roy and Vetterli, 2007).
 
     It sees neither a shift nor a common scale.
 
@@ -37,7 +37,7 @@ def effective_rank(z: Tensor) -> Tensor:
 
 
 def effective_rank_origin(z: Tensor) -> Tensor:
-    """effective_rank of the second moment E[z z^T], around the origin, where the mean of N(0, I) is.
+    """Effective rank of the second moment E[z z^T], around the origin, where the mean of N(0, I) is.
 
     It sees a shift: a mean that outweighs the spread is one dominant axis. It does not see a common scale.
 
@@ -57,7 +57,7 @@ def _exp_entropy(spectrum: Tensor) -> Tensor:
 
 
 def rank_and_std(z: Tensor) -> dict[str, float]:
-    """(N, D) -> effective rank, and the smallest and the median standard deviation of a dimension."""
+    """Effective rank of (N, D) embeddings, and the smallest and the median standard deviation of a dimension."""
     std = z.float().std(0)
     return {"effective_rank": effective_rank(z).item(), "std_min": std.min().item(), "std_median": std.median().item()}
 
@@ -65,7 +65,7 @@ def rank_and_std(z: Tensor) -> dict[str, float]:
 def gaussianity_report(
     z: Tensor | NDArray, num_slices: int = 256, num_draws: int = 199, max_samples: int = MAX_SAMPLES
 ) -> dict[str, float]:
-    """Everything that is measured of embeddings against the fully specified N(0, I).
+    """Statistics of embeddings against the fully specified N(0, I), with p-values of the sliced tests.
 
     Args:
       z: (N, D) finite embeddings, N at least 8, independent of one another: p-values and wristband_z take two frames of
@@ -89,7 +89,7 @@ def gaussianity_report(
 
 
 def check_embeddings(z: Tensor | NDArray, max_samples: int) -> Tensor:
-    """(N, D) embeddings -> (n, D) float64 on the CPU, n at most max_samples, within what can be computed with."""
+    """Checks (N, D) embeddings and returns at most max_samples of them, clamped, in float64 on the CPU."""
     z = z.detach().cpu().double() if isinstance(z, Tensor) else torch.from_numpy(np.array(z, np.float64))
     if z.ndim != 2 or len(z) < MIN_SAMPLES or z.shape[1] < 1:
         raise InputError(f"embeddings of shape {tuple(z.shape)}: give (N, D) with N at least {MIN_SAMPLES}")
@@ -103,7 +103,7 @@ def check_embeddings(z: Tensor | NDArray, max_samples: int) -> Tensor:
 
 
 def gaussianity_statistics(z: Tensor, directions: Tensor) -> dict[str, float]:
-    """The statistics of (N, D) samples, sliced along (M, D) unit vectors.
+    """Statistics of (N, D) samples against N(0, I), sliced along (M, D) unit vectors.
 
     Returns:
       epps_pulley, cramer_von_mises, anderson_darling: means over slices; about 1.05, 1/6 and 1 for N(0, I).
@@ -131,7 +131,7 @@ def gaussianity_statistics(z: Tensor, directions: Tensor) -> dict[str, float]:
 
 @torch.no_grad()
 def wristband_z(z: Tensor) -> float:
-    """The Wristband loss of (N, D) samples: 0 is indistinguishable from N(0, I), k is k null standard deviations away.
+    """Wristband loss of (N, D) samples: 0 is indistinguishable from N(0, I), k is k null standard deviations away.
 
     Of these samples only: the regularizer itself gathers from all ranks, and a rank that measures alone would wait.
     """

@@ -1,4 +1,4 @@
-"""Latent Predictability Score: how well each dimension of an embedding is predicted from the others.
+"""Latent predictability score: R2 of predicting each dimension of an embedding from the others.
 
 The score is that of "Sculpting Latent Spaces With MMD" (Fruytier et al., 2025), whose abstract leaves the regressor
 open. Here it is a ridge regression on z_j and |z_j| of all other dimensions j, judged on the half of the samples that
@@ -14,11 +14,17 @@ from torch import Tensor
 
 _FEATURES = 2
 _PRIOR_MEANS = (0.0, math.sqrt(2 / math.pi))
-"""Of z and |z| under N(0, 1)."""
+"""Expectations of z and |z| under N(0, 1)."""
 
 
 class _Errors(NamedTuple):
-    """Mean squared errors on held-out samples, (features, D) each."""
+    """Mean squared errors on held-out samples, (features, D) each.
+
+    Attributes:
+      regression: error of predicting from the other dimensions.
+      mean: error of the samples' own mean.
+      prior: error of the mean under N(0, 1).
+    """
 
     regression: Tensor
     mean: Tensor
@@ -26,7 +32,7 @@ class _Errors(NamedTuple):
 
 
 def latent_predictability(z: Tensor) -> float:
-    """How well each dimension is predicted from the others: 0 independent, 1 determined.
+    """Latent predictability score: 0 for independent dimensions, 1 for determined ones.
 
     R2 on held-out samples against their mean, 0 where it is negative because there is nothing to learn, averaged over
     dimensions. A constant is determined. It measures dependence between the given dimensions and nothing else: it
@@ -40,7 +46,7 @@ def latent_predictability(z: Tensor) -> float:
 
 
 def predictability_beyond_prior(z: Tensor) -> float:
-    """How much better the other dimensions predict a dimension than N(0, I) does: 0 for N(0, I) alone.
+    """Predictability score relative to N(0, I) as the baseline: 0 for N(0, I) alone.
 
     The same regression in a random orthonormal basis, for z_i and for |z_i|, against the constants that N(0, I) expects
     of them instead of their own mean; the average of both scores. Independence in every basis is a property of
@@ -59,7 +65,13 @@ def predictability_beyond_prior(z: Tensor) -> float:
 
 
 def _score(error: Tensor, baseline: Tensor, z: Tensor) -> float:
-    """(D,) errors of the regression and of a constant, on z (N, D) -> mean R2; 1 where rounding is all that varies."""
+    """Mean R2 over dimensions, 1 where rounding is all that varies.
+
+    Args:
+      error: (D,) errors of the regression.
+      baseline: (D,) errors of a constant.
+      z: (N, D) samples, for the size of rounding errors.
+    """
     rounding = 1e-11 * z.square().mean(0)
     r2 = torch.where(baseline > rounding, 1 - error / baseline.clamp(min=1e-300), 1.0)
     return r2.clamp(min=0).mean().item()

@@ -1,4 +1,4 @@
-"""Tests of projections against N(0, 1): the null is fully specified, so a wrong mean or scale counts as a wrong shape.
+"""Sliced tests against N(0, 1): the null is fully specified, so a wrong mean or scale counts as a wrong shape.
 
 Each statistic is one of a slice, N projected samples; that of an array is the mean over fixed slices, and its p-value
 compares it with the same mean of N(0, I) samples of the same shape on the same slices.
@@ -14,11 +14,11 @@ from torch import Tensor
 
 
 def epps_pulley(x: Tensor, num_knots: int = 17, max_knot: float = 3.0) -> Tensor:
-    """Epps and Pulley's statistic with a Gaussian weight, as SIGReg integrates it, times the number of samples.
+    """Epps-Pulley statistic with a Gaussian weight, as SIGReg integrates it, times the number of samples.
 
     Args:
       x: (M, N) slices.
-      num_knots: of the trapezoidal rule on [0, max_knot].
+      num_knots: knots of the trapezoidal rule on [0, max_knot].
       max_knot: upper end of the integral, which is doubled for the negative half of the axis.
 
     Returns:
@@ -36,7 +36,7 @@ def epps_pulley(x: Tensor, num_knots: int = 17, max_knot: float = 3.0) -> Tensor
 
 
 def cramer_von_mises(x: Tensor) -> Tensor:
-    """(M, N) slices in ascending order -> (M,) Cramer-von Mises statistics, those of scipy.stats.cramervonmises.
+    """Cramer-von Mises statistics (M,) of (M, N) slices in ascending order, as in scipy.stats.cramervonmises.
 
     scipy takes one slice at a time, which is too slow for the null distribution.
     """
@@ -45,7 +45,7 @@ def cramer_von_mises(x: Tensor) -> Tensor:
 
 
 def anderson_darling(x: Tensor) -> Tensor:
-    """(M, N) slices in ascending order -> (M,) Anderson-Darling statistics against N(0, 1).
+    """Anderson-Darling statistics (M,) of (M, N) slices in ascending order, against N(0, 1).
 
     scipy.stats.anderson fits a mean and a scale first, and sees neither a shift nor a stretch; with both known,
     scipy.stats.goodness_of_fit computes this statistic.
@@ -55,7 +55,7 @@ def anderson_darling(x: Tensor) -> Tensor:
 
 
 def squared_w2(x: Tensor) -> Tensor:
-    """(M, N) slices in ascending order -> (M,) squared 2-Wasserstein distances to N(0, 1), exact."""
+    """Squared 2-Wasserstein distances (M,) of (M, N) slices in ascending order to N(0, 1), exact."""
     edges = torch.special.ndtri(torch.arange(x.shape[1] + 1, dtype=torch.float64) / x.shape[1])
     density = torch.exp(-0.5 * edges.square()) / math.sqrt(2 * math.pi)
     # The i-th smallest sample travels to the part of N(0, 1) between two edges, whose mass x mean this is.
@@ -69,12 +69,12 @@ def _midpoints(x: Tensor) -> Tensor:
 
 
 def ascending(x: Tensor) -> Tensor:
-    """(M, N) -> each row sorted; numpy's sort is several times as fast as torch's, which also gives the indices."""
+    """Sorts each row of (M, N). numpy's sort is several times as fast as torch's, which also returns the indices."""
     return torch.from_numpy(np.sort(x.numpy(), axis=1))
 
 
 def slice_directions(dim: int, num_slices: int) -> Tensor:
-    """(M, D) unit vectors, always the same for (dim, num_slices): coordinate axes, at most half, then random ones.
+    """Unit vectors (M, D), always the same for (dim, num_slices): coordinate axes, at most half, then random ones.
 
     Sums of many independent coordinates are Gaussian whatever the coordinates are, so the axes have to be among them.
     One dimension has one slice.
@@ -88,7 +88,7 @@ def slice_directions(dim: int, num_slices: int) -> Tensor:
 
 
 def sliced_tests(z: Tensor, directions: Tensor) -> dict[str, float]:
-    """The mean over slices of each statistic.
+    """Mean over slices of each statistic.
 
     Args:
       z: (N, D) samples.
@@ -114,13 +114,14 @@ def simulate(
     num_draws: int,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Tensor]:
-    """What `measure` gives of N(0, I) samples.
+    """Draws statistics of N(0, I) samples.
 
     Args:
-      measure: (N, D) float32 samples -> numbers by name.
-      num_samples, dim: N and D.
+      measure: function from (N, D) float32 samples to statistics by name.
+      num_samples: N.
+      dim: D.
       num_draws: arrays of samples; the same ones at each call.
-      advance: called after each.
+      advance: called after each array.
 
     Returns:
       (num_draws,) float64 numbers by name.
@@ -135,7 +136,7 @@ def simulate(
 
 @lru_cache(maxsize=16)
 def sliced_tests_null(num_samples: int, dim: int, num_slices: int, num_draws: int) -> dict[str, Tensor]:
-    """(num_draws,) values of each of the sliced tests on N(0, I) samples; remembered by this process."""
+    """Null distribution of each sliced test: (num_draws,) values on N(0, I) samples, cached in this process."""
     directions = slice_directions(dim, num_slices)
     return simulate(lambda z: sliced_tests(z, directions), num_samples, dim, num_draws)
 

@@ -1,4 +1,4 @@
-"""The world model: frames to embeddings, embeddings and actions to the next embeddings."""
+"""JEPA world models: encoders, projectors, flows and predictors, by name."""
 
 from lewm.models.auto_compressing import AutoCompressingNetwork
 from lewm.models.euclidean_attention import EuclideanAttention

@@ -1,4 +1,4 @@
-"""The auto-compressing network (arXiv 2506.09714): every layer leads to the output, none to a layer beyond the next."""
+"""Auto-compressing networks (arXiv 2506.09714): MLPs with long skips from every layer to the output."""
 
 from typing import cast
 
@@ -12,9 +12,9 @@ class AutoCompressingNetwork(nn.Module):
     a_0 = W_in x; a_(i+1) = W_i elu(a_i); the output is W_out elu(a_0 + a_1 + ...). All maps have a bias.
 
     Args:
-      input_dim, output_dim: of the ends.
-      hidden_dim: of the layers between.
-      num_layers: of the W_i; with 0 it is an MLP of one hidden layer.
+      input_dim, output_dim: sizes of input and output.
+      hidden_dim: width of the hidden layers.
+      num_layers: number of the W_i; 0 gives an MLP with one hidden layer.
 
     Raises:
       ValueError: a size is too small.

@@ -1,4 +1,4 @@
-"""Patches by small convolutions (Xiao et al., arXiv 2106.14881) beside the usual linear map."""
+"""Convolutional stem of a ViT (Xiao et al., arXiv 2106.14881) beside the linear patch embedding."""
 
 from itertools import pairwise
 from typing import cast
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class ConvStem(nn.Module):
-    """The sum of a linear map of each patch and of stride-2 convolutions down to one token for each patch.
+    """Patch embedding by the sum of a linear map of each patch and stride-2 convolutions to one token per patch.
 
     What convolutions learn of a small thing holds at every pixel; a linear map of 16 x 16 pixels learns it anew at
     each. Alone they smooth away what the linear map keeps from the first step on, the orientation of a block.
@@ -17,7 +17,7 @@ class ConvStem(nn.Module):
       patch_size: pixels between tokens, a power of 2.
       in_chans: C.
       embed_dim: width of the transformer.
-      **_: what else timm tells its own patch embedding.
+      **_: further arguments of timm's patch embedding, ignored.
     """
 
     def __init__(self, img_size: int, patch_size: int, in_chans: int, embed_dim: int, **_: object) -> None:

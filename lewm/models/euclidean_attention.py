@@ -29,22 +29,23 @@ COMBINATIONS: dict[str, Callable[[int, int], nn.Module]] = {
 
 
 class EuclideanAttention(nn.Module):
-    """A mixture of learned values by how near the query is to their keys: (..., input_dim) -> (..., output_dim).
+    """Attention over learned keys by Euclidean distance to the query: (..., input_dim) -> (..., output_dim).
 
     The logit of head h and key k is <q, k> - exp(scale_h) |k|^2 / 2: at scale 0 that is -|q - k|^2 / 2 without |q|^2,
     which softmax ignores. A LayerNorm over the keys, without bias and with the weight exp(w) per key, sets how sharp
     the attention is, whatever the norms of queries and keys; every head sees the whole query.
 
     Args:
-      input_dim, output_dim: of the ends.
-      num_heads, num_keys: keys of each head.
-      head_dim: of a value.
+      input_dim, output_dim: sizes of input and output.
+      num_heads: number of heads.
+      num_keys: keys of each head.
+      head_dim: size of a value.
       logits: "euclidean", or "dot_product": <q, k> / sqrt(input_dim).
       normalized_keys: keys are divided by their norm.
       learned_temperature: logits of head h are multiplied by exp(temperature_h) after the LayerNorm.
       values: "constant" v, or "affine" v + v_out <q, v_in>, a map of rank 1 that hardly matters at the start.
-      query_transform: of QUERY_TRANSFORMS, of the input, before all else.
-      combination: of COMBINATIONS, from the values of all heads, side by side, to the output.
+      query_transform: name in QUERY_TRANSFORMS of the map from the input to the query.
+      combination: name in COMBINATIONS of the map from the concatenated values of all heads to the output.
 
     Raises:
       ValueError: a size is too small or a name unknown.
@@ -102,7 +103,7 @@ class EuclideanAttention(nn.Module):
         return cast(Tensor, self.combination(rearrange(heads, "... h v -> ... (h v)")))
 
     def _weights(self, query: Tensor) -> Tensor:
-        """(..., input_dim) -> (..., heads, keys), summing to 1 over the keys."""
+        """Attention weights: (..., input_dim) -> (..., heads, keys), summing to 1 over the keys."""
         keys = F.normalize(self.keys, dim=-1) if self.normalized_keys else self.keys
         logits = torch.einsum("... d, h k d -> ... h k", query, keys)
         if self.scale is not None:

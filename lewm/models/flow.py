@@ -1,4 +1,4 @@
-"""A normalizing flow: an invertible map of vectors whose inverse and log-determinant are exact."""
+"""Normalizing flows: invertible maps of vectors with exact inverse and log-determinant."""
 
 from typing import cast
 
@@ -9,12 +9,15 @@ from lewm.models.auto_compressing import AutoCompressingNetwork
 
 
 class AffineCoupling(nn.Module):
-    """y = x exp(s) + m on some dimensions, s and m functions of the others, which stay: the identity at the start.
+    """Affine coupling layer (RealNVP, arXiv 1605.08803), the identity at the start.
+
+    y = x exp(s) + m on some dimensions; s and m are functions of the others, which stay as they are.
 
     Args:
-      moved, given: indices of the dimensions that change, and of the others.
-      hidden_dim, num_layers: of the network of s and m.
-      max_log_scale: s is max_log_scale tanh(.).
+      moved: indices of the dimensions that change.
+      given: indices of the dimensions that stay.
+      hidden_dim, num_layers: sizes of the network that computes s and m.
+      max_log_scale: bound of |s|, as s = max_log_scale tanh(.).
     """
 
     moved: Tensor
@@ -30,13 +33,13 @@ class AffineCoupling(nn.Module):
         nn.init.zeros_(self.conditioner.output.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., dim) -> (..., dim), and the (...) log-determinant of its Jacobian."""
+        """Maps (..., dim) to (..., dim), and returns the log-determinant (...) of the Jacobian, too."""
         log_scale, shift = self._log_scale_and_shift(x)
         moved = x.index_select(-1, self.moved) * log_scale.exp() + shift
         return x.index_copy(-1, self.moved, moved), log_scale.sum(-1)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """(..., dim) -> (..., dim)."""
+        """Inverse of forward: (..., dim) -> (..., dim)."""
         log_scale, shift = self._log_scale_and_shift(y)
         moved = (y.index_select(-1, self.moved) - shift) * (-log_scale).exp()
         return y.index_copy(-1, self.moved, moved)
@@ -47,18 +50,18 @@ class AffineCoupling(nn.Module):
 
 
 class InvertibleFlow(nn.Module):
-    """Affine couplings one after another: (..., dim) -> (..., dim), any dim from 2 on, also odd ones.
+    """Stack of affine couplings: (..., dim) -> (..., dim), for any dim from 2 on.
 
     Each pair of couplings splits the dimensions at random into two halves, of which the first coupling moves one and
     the second the other. Dimensions keep their places, so that the flow is exactly the identity at the start. It
     computes in float32 (float64 if given that) under autocast too: in bfloat16 the inverse would not be one.
 
     Args:
-      dim: of the vectors.
-      num_layers: couplings.
-      hidden_dim, conditioner_layers: of the auto-compressing network of each coupling.
+      dim: size of the vectors.
+      num_layers: number of couplings.
+      hidden_dim, conditioner_layers: sizes of the auto-compressing network of each coupling.
       max_log_scale: a coupling multiplies by at most exp(max_log_scale), at least its inverse.
-      seed: of the splits; they are part of the state_dict.
+      seed: seed of the splits, which are part of the state_dict.
 
     Raises:
       ValueError: a size is too small: one dimension has no other to be moved by.
@@ -92,7 +95,7 @@ class InvertibleFlow(nn.Module):
         return self.forward_and_log_det(x)[0]
 
     def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., dim) -> what forward gives, and the (...) logarithm of the determinant of its Jacobian at x."""
+        """Maps (..., dim) as forward does, and returns the log-determinant (...) of the Jacobian at x, too."""
         with torch.autocast(x.device.type, enabled=False):
             y = _at_least_float32(x)
             log_det = y.new_zeros(y.shape[:-1])
@@ -102,7 +105,7 @@ class InvertibleFlow(nn.Module):
             return y, log_det
 
     def inverse(self, y: Tensor) -> Tensor:
-        """(..., dim) -> the (..., dim) of which forward makes y."""
+        """Inverse of forward: (..., dim) -> (..., dim)."""
         with torch.autocast(y.device.type, enabled=False):
             x = _at_least_float32(y)
             for coupling in reversed(self.couplings):

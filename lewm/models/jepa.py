@@ -1,4 +1,4 @@
-"""The joint-embedding predictive world model of LeWorldModel (arXiv 2603.19312, section 3)."""
+"""Joint-embedding predictive world model of LeWorldModel (arXiv 2603.19312, section 3)."""
 
 from typing import cast
 
@@ -9,7 +9,7 @@ from lewm.models.vit import ViTEncoder
 
 
 class JEPA(nn.Module):
-    """An encoder of frames and a predictor of the next embedding.
+    """JEPA: an encoder of frames and an action-conditioned predictor of the next embedding.
 
     Args:
       encoder: (N, C, h, w) uint8 -> (N, encoder width); fit_normalization(pixels) may be called before training.
@@ -39,7 +39,7 @@ class JEPA(nn.Module):
         self.context, self.flow = context, flow
 
     def fit_normalization(self, pixels: Tensor) -> None:
-        """Fits what the encoder subtracts and divides by to (B, T, C, h, w) uint8 frames of the training split."""
+        """Fits the normalization of the input to (B, T, C, h, w) uint8 frames of the training split."""
         cast(ViTEncoder, self.encoder).fit_normalization(pixels.flatten(0, 1))
 
     def encode(self, pixels: Tensor) -> Tensor:

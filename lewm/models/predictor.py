@@ -1,4 +1,4 @@
-"""The action-conditioned predictor: a causal transformer whose blocks are modulated by the action (AdaLN-zero)."""
+"""Action-conditioned predictor: a causal transformer with AdaLN-zero modulation by the actions."""
 
 from typing import cast
 
@@ -10,7 +10,7 @@ from lewm.models.sizes import check_sizes
 
 
 class ActionEncoder(nn.Module):
-    """Action blocks to conditioning vectors: a small linear map, then an MLP (LeWM's 1x1 convolution and two layers).
+    """Encoder of action blocks: a small linear map, then an MLP (LeWM's 1x1 convolution and two layers).
 
     Args:
       input_dim: A.
@@ -85,13 +85,16 @@ class AdaLNBlock(nn.Module):
 
 
 class Predictor(nn.Module):
-    """Embeddings and action embeddings to predictions of the next embeddings, in the predictor's width.
+    """Causal transformer from embeddings and action embeddings to predictions, in the predictor's width.
 
     Args:
       embedding_dim: D.
       context: most time steps that a prediction may see.
-      width: of the blocks; other than D, a linear map leads from D to it.
-      depth, num_heads, head_dim, mlp_dim, dropout: of the blocks.
+      width: width of the blocks; a linear map leads from D to it where they differ.
+      depth: number of blocks.
+      num_heads, head_dim: number and size of the attention heads.
+      mlp_dim: hidden width of the MLPs.
+      dropout: dropout probability.
 
     Attributes:
       output_dim: `width`.

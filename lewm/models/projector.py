@@ -1,4 +1,4 @@
-"""Feature vectors to embeddings."""
+"""Projectors from feature vectors to embeddings."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from lewm.models.sizes import check_sizes
 
 
 class GlobalBatchNorm(nn.BatchNorm1d):
-    """BatchNorm over the samples of all ranks, on CPUs too: n ranks do what one process with the whole batch does."""
+    """BatchNorm over the samples of all ranks, also on CPUs: n ranks equal one process with the whole batch."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D) -> (N, D)."""
@@ -28,11 +28,11 @@ class GlobalBatchNorm(nn.BatchNorm1d):
 
 
 class MLPProjector(nn.Sequential):
-    """Linear, BatchNorm, GELU, Linear: (N, input_dim) -> (N, output_dim) (LeWM, section 3).
+    """MLP with BatchNorm, GELU and one hidden layer: (N, input_dim) -> (N, output_dim) (LeWM, section 3).
 
     Args:
-      input_dim, output_dim: of the ends.
-      hidden_dim: of the layers between.
+      input_dim, output_dim: sizes of input and output.
+      hidden_dim: width of the hidden layer.
 
     Raises:
       ValueError: a size is too small.

@@ -1,4 +1,4 @@
-"""The encoder: timm's vision transformer on uint8 frames."""
+"""Encoder of frames: timm's vision transformer on uint8 pixels."""
 
 from contextlib import nullcontext
 from functools import partial
@@ -18,11 +18,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ViTEncoder(nn.Module):
-    """Frames to one feature vector each.
+    """Vision transformer that maps each frame to one feature vector.
 
     Args:
       image_size: height and width of the frames, a multiple of patch_size.
-      patch_size, width, depth, num_heads: as in every ViT.
+      patch_size: height and width of a patch.
+      width: width of the transformer.
+      depth: number of blocks.
+      num_heads: number of attention heads.
       pooling: "cls", the row of a class token (LeWM), or "mean", the mean over the patches.
       normalization: "imagenet" (LeWM), or "dataset": the mean frame of the data is subtracted. Where nothing is new, a
         patch is zero, and a small model finds what moves an order of magnitude sooner.
@@ -89,7 +92,7 @@ class ViTEncoder(nn.Module):
 
     @torch.no_grad()
     def fit_normalization(self, pixels: Tensor) -> None:
-        """Takes mean frame and spread from (N, C, h, w) uint8 frames of the training split, if it is to."""
+        """Fits mean frame and std to (N, C, h, w) uint8 training frames, where normalization is "dataset"."""
         if self.normalization == "dataset":
             frames = pixels.float()
             self.mean.copy_(frames.mean(0))

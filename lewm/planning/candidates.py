@@ -1,4 +1,4 @@
-"""What searches have in common: candidates inside the bounds, their costs, the cheapest of them."""
+"""Operations on candidates that searches share: clipping, drawing, evaluating, selecting."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from lewm.planning.protocols import ActionCost, Plan
 
 
 def clip(actions: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """(..., A) actions within the bounds of their block, (A,) or (K, a)."""
+    """Clips actions (..., A) to the bounds of an action block, (A,) or (K, a)."""
     return actions.clamp(low.flatten(), high.flatten())
 
 
@@ -15,10 +15,10 @@ def spread(mean: Tensor, std: Tensor | float, noise: Tensor, low: Tensor, high: 
     """Candidates around a mean that lies within the bounds: the mean itself, then one for each noise.
 
     Args:
-      mean: (B, H, A).
-      std: (B, H, A) or one number.
-      noise: (B, N-1, H, A) of standard deviation 1.
-      low, high: bounds.
+      mean: (B, H, A) mean of the candidates.
+      std: (B, H, A) standard deviations, or one number.
+      noise: (B, N-1, H, A) noise of standard deviation 1.
+      low, high: bounds of an action block.
 
     Returns:
       (B, N, H, A).
@@ -29,23 +29,32 @@ def spread(mean: Tensor, std: Tensor | float, noise: Tensor, low: Tensor, high: 
 
 @torch.no_grad()
 def evaluate(cost: ActionCost, candidates: Tensor) -> Tensor:
-    """(B, N, H, A) -> (B, N) costs without a gradient; inf where they are not finite."""
+    """Costs of (B, N, H, A) candidates, (B, N), without a gradient; inf where they are not finite."""
     return losing(cost(candidates))
 
 
 def losing(costs: Tensor) -> Tensor:
-    """Costs with inf for what is not finite: -inf comes from a model that overflows, not from a good plan."""
+    """Replaces costs that are not finite by inf: -inf comes from a model that overflows, not from a good plan."""
     return torch.where(costs.isfinite(), costs, torch.inf)
 
 
 def cheapest(costs: Tensor, candidates: Tensor, num: int) -> tuple[Tensor, Tensor]:
-    """(B, N), (B, N, H, A) -> the (B, num) lowest costs in ascending order and their (B, num, H, A) candidates."""
+    """The `num` cheapest candidates.
+
+    Args:
+      costs: (B, N) costs.
+      candidates: (B, N, H, A) candidates.
+      num: number of candidates to select.
+
+    Returns:
+      (B, num) costs in ascending order, and their (B, num, H, A) candidates.
+    """
     costs, index = costs.topk(num, dim=1, largest=False, sorted=True)
     return costs, torch.take_along_dim(candidates, index[:, :, None, None], dim=1)
 
 
 def nothing_yet(mean: Tensor) -> Plan:
-    """(B, H, A) -> the plan that any candidate of finite cost replaces."""
+    """Plan of infinite cost at `mean` (B, H, A), which any candidate of finite cost replaces."""
     return Plan(mean, torch.full_like(mean[:, 0, 0], torch.inf))
 
 
@@ -60,12 +69,12 @@ def fit(costs: Tensor, elites: Tensor, mean: Tensor, std: Tensor) -> tuple[Tenso
     """Mean and standard deviation of the elites of finite cost; those given where an episode has none.
 
     Args:
-      costs: (B, K).
-      elites: (B, K, H, A).
-      mean, std: (B, H, A).
+      costs: (B, E) costs of the elites.
+      elites: (B, E, H, A) elites.
+      mean, std: (B, H, A) present mean and standard deviation.
 
     Returns:
-      (B, H, A), (B, H, A).
+      (B, H, A) mean and (B, H, A) standard deviation.
     """
     counted = costs.isfinite()[:, :, None, None]
     num = counted.sum(1)

@@ -1,4 +1,4 @@
-"""The cross-entropy method (Rubinstein and Kroese, 2004), as LeWM plans with it."""
+"""Cross-entropy method (Rubinstein and Kroese, 2004), the planner of LeWM."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from lewm.planning.search import EliteSearch
 
 @dataclass(frozen=True)
 class CEM(EliteSearch):
-    """Samples candidates from a diagonal Gaussian and refits it to the cheapest ones.
+    """Cross-entropy method: samples candidates from a diagonal Gaussian and refits it to the cheapest ones.
 
-    Its attributes are those of EliteSearch.
+    Attributes: those of EliteSearch.
     """
 
     def __call__(

@@ -1,4 +1,4 @@
-"""What imagined embeddings cost, given a goal. Every cost has a gradient in the embeddings or in the actions."""
+"""Goal costs of imagined embeddings. Every cost has a gradient in the embeddings or in the actions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ GoalCost = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(B, N, H, D) imagined embeddings, (B, D) goals, (B, N, H, A) the actions that led there -> (B, N) costs."""
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-"""(..., D) embeddings, (..., D) goals, shapes that broadcast -> (...) how far apart they are."""
+"""(..., D) embeddings, (..., D) goals, shapes that broadcast -> (...) distances."""
 
 
 def squared_distance(z: Tensor, z_goal: Tensor) -> Tensor:
-    """The sum of the squared differences over D."""
+    """Sum of squared differences over D."""
     return (z - z_goal).square().sum(-1)
 
 
@@ -71,11 +71,11 @@ class ControlPenalty:
 
 @dataclass(frozen=True)
 class TemporalDistanceCost:
-    """Model steps that a head says are missing to the goal.
+    """Model steps to the goal, as a temporal-distance head estimates them.
 
     Attributes:
       head: lewm.heads.TemporalDistance, fitted to the model's embeddings.
-      over: which imagined steps count: mean (the sooner there, the cheaper), last, or minimum.
+      over: reduction over the imagined steps: mean (the sooner there, the cheaper), last, or minimum.
     """
 
     head: Distance
@@ -94,10 +94,10 @@ class TemporalDistanceCost:
 
 @dataclass(frozen=True)
 class WeightedSum:
-    """Several costs at once.
+    """Weighted sum of several costs.
 
     Attributes:
-      parts: weights and costs.
+      parts: (weight, cost) of each term.
     """
 
     parts: tuple[tuple[float, GoalCost], ...]

@@ -1,4 +1,4 @@
-"""Gradient descent on candidates: what planners that differentiate the cost have in common."""
+"""Gradient descent on candidates, shared by the planners that differentiate the cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from lewm.planning.protocols import ActionCost, Generators, Plan
 from lewm.planning.search import ColouredSearch
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
-"""Adam's (Kingma and Ba, 2015)."""
+"""Constants of Adam (Kingma and Ba, 2015)."""
 
 
 def gradients(cost: Callable[..., Tensor], *variables: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Costs and what they change by with each variable.
+    """Costs and their gradients with respect to each variable.
 
     Args:
-      cost: of the variables, (B, N).
+      cost: function from the variables to (B, N) costs.
       variables: (B, N, ...) each.
 
     Returns:
@@ -38,11 +38,11 @@ def gradients(cost: Callable[..., Tensor], *variables: Tensor) -> tuple[Tensor, 
 
 
 class Adam:
-    """Adam on variables that are returned, not written into, and of which single candidates can start afresh.
+    """Adam without in-place updates, whose moments can be reset for single candidates.
 
     Args:
-      like: (B, N, ...) of the variable's shape.
-      learning_rate: the largest step, about.
+      like: (B, N, ...) tensor of the variable's shape, type and device.
+      learning_rate: size of the largest step, approximately.
     """
 
     def __init__(self, like: Tensor, learning_rate: float) -> None:
@@ -51,7 +51,7 @@ class Adam:
         self._num_steps = like.new_zeros(like.shape[:2] + (1,) * (like.ndim - 2))
 
     def step(self, variable: Tensor, gradient: Tensor) -> Tensor:
-        """The variable, one step down."""
+        """Returns the variable after one step."""
         self._num_steps = self._num_steps + 1
         self._mean = torch.lerp(gradient, self._mean, BETAS[0])
         self._square = torch.lerp(gradient.square(), self._square, BETAS[1])
@@ -60,7 +60,7 @@ class Adam:
         return variable - self.learning_rate * mean / (square.sqrt() + EPSILON)
 
     def forget(self, candidates: Tensor) -> None:
-        """Lets the (B, N) candidates that are True start afresh."""
+        """Resets the moments where `candidates` (B, N) is True."""
         mask = candidates.reshape(self._num_steps.shape)
         self._mean, self._square, self._num_steps = (
             torch.where(mask, 0, each) for each in (self._mean, self._square, self._num_steps)
@@ -69,10 +69,10 @@ class Adam:
 
 @dataclass(frozen=True)
 class Descent(ColouredSearch):
-    """A search that takes steps along the gradient of what the actions cost, from several starts at once.
+    """Base class of gradient-based searches, from several starts at once.
 
     Attributes beside those of ColouredSearch, whose noise is that of the starts:
-      learning_rate: of Adam: about how far an action moves in one step, in normalized units.
+      learning_rate: learning rate of Adam: approximately the step of an action, in normalized units.
     """
 
     learning_rate: float
@@ -85,7 +85,7 @@ class Descent(ColouredSearch):
     def descend(
         self, cost: ActionCost, candidates: Tensor, best: Plan, adam: Adam, generator: Generators
     ) -> tuple[Tensor, Tensor, Plan]:
-        """One step on what (B, N, H, A) candidates cost, projected onto the bounds.
+        """Takes one step on the cost of (B, N, H, A) candidates, projected onto the bounds.
 
         A candidate whose cost is not finite has no gradient: it starts again near the best plan so far.
 

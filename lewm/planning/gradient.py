@@ -1,4 +1,4 @@
-"""Gradient descent on the actions themselves, from several starts at once."""
+"""Gradient-based planning: Adam on the actions, from several starts at once."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,10 @@ from lewm.planning.protocols import ActionCost, Generators, Iteration, OnIterati
 
 @dataclass(frozen=True)
 class Gradient(Descent):
-    """Adam on every candidate, projected onto the bounds after each step. Its attributes are those of Descent."""
+    """Adam on every candidate, projected onto the bounds after each step.
+
+    Attributes: those of Descent.
+    """
 
     def __call__(
         self, cost: ActionCost, mean: Tensor, *, generator: Generators, on_iteration: OnIteration | None = None

@@ -14,7 +14,7 @@ from lewm.planning.protocols import ActionCost, Generators, Iteration, LiftedCos
 
 @dataclass(frozen=True)
 class GRASP(Descent):
-    """Adam on actions and on the embeddings along the way, which the model only has to agree with in the end.
+    """GRASP: Adam on the actions and on virtual embeddings, with a penalty for the model's disagreement.
 
     With z the virtual embeddings and p = predict(actions, z) each predicted from those before it, it descends
     judge(p, actions) + residual_weight * sum (p - z)^2, the sum over all steps but the last, whose z leads nowhere. No
@@ -23,12 +23,12 @@ class GRASP(Descent):
     such costs decide which plan is best.
 
     Attributes beside those of Descent, whose learning rate is that of the actions:
-      state_learning_rate: of the virtual embeddings, in their units.
+      state_learning_rate: learning rate of the virtual embeddings, in their units.
       state_std: standard deviation of the noise that each lifted iteration adds to the virtual embeddings.
       state_gradient: share of the gradient that reaches them as inputs of the model. 0 is GRASP's, which needs a goal
         cost that judges every step; 1 is plain collocation.
-      residual_weight: of the squared distance between virtual and predicted embeddings.
-      sync_every: 1 is Adam on the actions alone.
+      residual_weight: weight of the squared distance between virtual and predicted embeddings.
+      sync_every: iterations between steps on the true cost; 1 is Adam on the actions alone.
     """
 
     state_learning_rate: float
@@ -81,7 +81,7 @@ class GRASP(Descent):
         return cost.imagine(candidates)
 
     def _lifted(self, cost: LiftedCost, candidates: Tensor, z: Tensor) -> Tensor:
-        """(B, N, H, A), (B, N, H, D) -> (B, N): what is descended between true costs."""
+        """Lifted objective, descended between steps on the true cost: (B, N, H, A), (B, N, H, D) -> (B, N)."""
         z_input = torch.lerp(z.detach(), z, self.state_gradient)
         z_next = cost.predict(candidates, z_input)
         residual = (z_next - z)[:, :, :-1].square().sum((2, 3))

@@ -13,13 +13,13 @@ from lewm.planning.search import EliteSearch, check_exponent
 
 @dataclass(frozen=True)
 class ICEM(EliteSearch):
-    """CEM with noise that is correlated in time, elites that stay and a population that shrinks.
+    """CEM with coloured noise, kept elites and a shrinking population.
 
-    The elites of the last plan live on in the mean that a search starts from, which is a candidate: whoever calls
-    shifts the last plan. A kept elite keeps its cost, too, so the model evaluates new candidates only.
+    The elites of the last plan live on in the mean that a search starts from, which is a candidate: the caller shifts
+    the last plan. A kept elite keeps its cost, too, so the model evaluates new candidates only.
 
     Attributes beside those of EliteSearch:
-      num_kept: of the K elites, how many compete in the next iteration again.
+      num_kept: number of elites that compete in the next iteration, too.
       population_decay: iteration i has max(N / population_decay^i, 2 K) new candidates, at most N.
       momentum: share of the old mean and standard deviation in the refitted ones.
       noise_exponent: the power of the noise falls as 1 / frequency^noise_exponent; 0 is white.
@@ -41,7 +41,7 @@ class ICEM(EliteSearch):
             raise ValueError(f"momentum={self.momentum} must be at least 0 and below 1")
 
     def population(self, index: int) -> int:
-        """New candidates of an iteration."""
+        """Number of new candidates of iteration `index`."""
         return min(self.num_samples, max(int(self.num_samples / self.population_decay**index), 2 * self.num_elites))
 
     def __call__(

@@ -12,13 +12,13 @@ from lewm.planning.search import ColouredSearch
 
 @dataclass(frozen=True)
 class MPPI(ColouredSearch):
-    """Moves the mean to the average of the candidates, weighted by exp(-cost / temperature).
+    """MPPI: moves the mean to the average of the candidates, weighted by exp(-cost / temperature).
 
     Attributes beside those of ColouredSearch; the paper has one iteration for each plan, and white noise:
       std_decay: factor of the standard deviation from one iteration to the next; 1 is the paper's.
-      temperature: in standard deviations of the iteration's costs if `relative`, so that a plan does not depend on
-        their unit; else in that unit, as in the paper.
-      relative: see temperature.
+      temperature: temperature of the weights.
+      relative: the temperature is in standard deviations of the iteration's costs, so that a plan does not depend on
+        their unit; else it is in that unit, as in the paper.
     """
 
     std_decay: float
@@ -51,7 +51,7 @@ class MPPI(ColouredSearch):
         return cheaper(best, evaluate(cost, mean[:, None]), mean[:, None])
 
     def _weights(self, costs: Tensor) -> Tensor:
-        """(B, N) costs -> (B, N) weights of sum 1; 0 for an infinite cost."""
+        """Weights of the candidates, (B, N), with sum 1; 0 for an infinite cost."""
         above = costs - costs.amin(1, keepdim=True)  # inf - inf is nan: of an episode without a finite cost
         if self.relative:
             finite = above.isfinite()

@@ -1,4 +1,4 @@
-"""Noise for candidates, drawn for each episode from its own generator."""
+"""Gaussian noise of candidates, white or coloured, from one generator for each episode."""
 
 import torch
 from torch import Tensor
@@ -7,17 +7,17 @@ from lewm.planning.protocols import Generators
 
 
 def draw_normal(shape: tuple[int, ...], generator: Generators, like: Tensor) -> Tensor:
-    """(B, *shape) standard normal noise; row b comes from generator[b] alone."""
+    """Standard normal noise (B, *shape); row b comes from generator[b] alone."""
     rows = [torch.randn(shape, generator=source, device=source.device) for source in generator]
     return torch.stack(rows).to(like)
 
 
 def draw_coloured(num: int, generator: Generators, mean: Tensor, low: Tensor, exponent: float) -> Tensor:
-    """Normal noise that is correlated in time, from raw action to raw action also within an action block.
+    """Coloured normal noise: correlated in time, also from raw action to raw action within an action block.
 
     Args:
       num: N, sequences for each episode.
-      generator: B sources.
+      generator: B generators, one for each episode.
       mean: (B, H, A) whose shape, type and device the noise takes.
       low: (K, a), or (A,) for blocks of one raw action; only its shape matters.
       exponent: see `colour`.
@@ -33,9 +33,9 @@ def draw_coloured(num: int, generator: Generators, mean: Tensor, low: Tensor, ex
 
 
 def colour(white: Tensor, exponent: float) -> Tensor:
-    """(..., T) white noise -> (..., T) noise whose power falls as 1 / frequency^exponent (Timmer and Koenig, 1995).
+    """Colours white noise (..., T): its power then falls as 1 / frequency^exponent (Timmer and Koenig, 1995).
 
-    An exponent of 0 is white, 1 pink and 2 red noise. The variance stays what it was. A constant has the power of the
+    An exponent of 0 gives white, 1 pink and 2 red noise. The variance stays the same. A constant has the power of the
     lowest frequency, 1 / T, for its own would be infinite (as in iCEM, Pinneri et al. 2020, section 3.1).
     """
     num_steps = white.shape[-1]

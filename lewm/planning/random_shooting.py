@@ -1,4 +1,4 @@
-"""Random shooting: the floor that a search has to beat."""
+"""Random shooting: the baseline that a search has to beat."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,18 @@ from lewm.planning.search import ColouredSearch
 
 @dataclass(frozen=True)
 class RandomShooting(ColouredSearch):
-    """Draws candidates around where it starts and takes the cheapest; it learns nothing from their costs.
+    """Random shooting: draws candidates around the start and returns the cheapest one.
 
     The noise is normal, not uniform within the bounds: a model that was trained on recorded actions, which have
     standard deviation 1, knows little of the corners, and bounds may be infinite.
 
-    Its attributes are those of ColouredSearch; all iterations draw around the start.
+    Attributes: those of ColouredSearch. All iterations draw around the start.
     """
 
     def __call__(
         self, cost: ActionCost, mean: Tensor, *, generator: Generators, on_iteration: OnIteration | None = None
     ) -> Plan:
-        """Returns the cheapest candidate that it drew, or the start."""
+        """Returns the cheapest candidate, the start included."""
         start = clip(mean, self.low, self.high)
         best = nothing_yet(start)
         for index in range(self.num_iterations):

@@ -1,4 +1,4 @@
-"""What every search over action sequences is given, and the candidates that it draws."""
+"""Base classes of searches over action sequences: bounds, budget and noise."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from lewm.planning.protocols import Generators
 
 @dataclass(frozen=True)
 class Search:
-    """Bounds and budget. The fields of a planner are those of its YAML, and the bounds.
+    """Base class of planners. The fields of a planner are those of its YAML, and the bounds.
 
     Attributes:
       low, high: (A,) or (K, a) bounds of an action block in normalized space; candidates are clipped to them.
-      num_samples: N, candidates of an iteration; where it searches around is one of them.
-      num_iterations: after each, the search goes on around what it has found.
+      num_samples: N, candidates of an iteration; the mean is one of them.
+      num_iterations: iterations of the search.
       std: standard deviation of the first candidates.
     """
 
@@ -36,10 +36,10 @@ class Search:
 
 @dataclass(frozen=True)
 class EliteSearch(Search):
-    """A search that fits a Gaussian to the cheapest candidates.
+    """Base class of searches that fit a Gaussian to the cheapest candidates, the elites.
 
     Attributes:
-      num_elites: how many these are.
+      num_elites: number of elites.
       min_std: floor of the standard deviation.
     """
 
@@ -56,7 +56,7 @@ class EliteSearch(Search):
 
 @dataclass(frozen=True)
 class ColouredSearch(Search):
-    """A search whose noise is correlated in time.
+    """Base class of searches whose noise is correlated in time.
 
     Attributes:
       noise_exponent: the power of the noise falls as 1 / frequency^noise_exponent; 0 is white.
@@ -69,12 +69,12 @@ class ColouredSearch(Search):
         check_exponent(self.noise_exponent)
 
     def draw(self, mean: Tensor, std: float, generator: Generators) -> Tensor:
-        """(B, H, A) within the bounds -> (B, N, H, A): itself, and candidates around it."""
+        """Draws N candidates around `mean`, itself included: (B, H, A) within the bounds -> (B, N, H, A)."""
         noise = draw_coloured(self.num_samples - 1, generator, mean, self.low, self.noise_exponent)
         return spread(mean, std, noise, self.low, self.high)
 
 
 def check_exponent(noise_exponent: float) -> None:
-    """ValueError: powers that leave the range of numbers."""
+    """Raises ValueError for exponents whose powers would overflow."""
     if not abs(noise_exponent) <= 10:
         raise ValueError(f"noise_exponent={noise_exponent} must be between -10 and 10")

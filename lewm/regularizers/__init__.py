@@ -1,4 +1,4 @@
-"""Regularizers of embeddings: modules with forward(z (B, T, D), *, generator) -> ()."""
+"""Regularizers of embeddings: modules that map embeddings (B, T, D) to a scalar loss."""
 
 from lewm.regularizers.mmd import MMD
 from lewm.regularizers.none import NoRegularizer

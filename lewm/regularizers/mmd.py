@@ -1,4 +1,4 @@
-"""MMD: a kernel compares the embeddings with samples of a prior (Gretton et al., 2012; Fruytier et al., 2025)."""
+"""Maximum mean discrepancy to samples of a prior (Gretton et al., 2012; Fruytier et al., 2025)."""
 
 import torch
 from torch import Tensor
@@ -20,7 +20,8 @@ class MMD(Regularizer):
     too. The value is that of the V-statistic, never negative, of the order of 1/N for true samples.
 
     Args:
-      prior: {name, **arguments} of what the embeddings shall be: see priors.py; the standard normal by default.
+      prior: {name, **arguments} of the distribution that the embeddings should have, see priors.py; the standard normal
+        by default.
     """
 
     def __init__(self, prior: Component | None = None) -> None:
@@ -28,7 +29,7 @@ class MMD(Regularizer):
         self.prior = build_prior(prior or {"name": "normal"})
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, D) float32 -> (): of each time step over the samples of all ranks, averaged."""
+        """(B, T, D) float32 -> (): the discrepancy over the samples of all ranks, averaged over time steps."""
         z = gather_over_ranks(z).transpose(0, 1)  # (T, N, D)
         try:
             wanted = self.prior.sample(z.shape[0] * z.shape[1], z.shape[2], generator).to(z)
@@ -40,7 +41,7 @@ class MMD(Regularizer):
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    """(T, N, D), (T, N, D) -> (T, N, N)."""
+    """Kernel between all pairs of samples: (T, N, D), (T, N, D) -> (T, N, N)."""
     squared = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None] - 2 * x @ y.mT
     squared = squared.clamp(min=0)  # rounding
     scales = [2 * x.shape[-1] * scale for scale in _SCALES]

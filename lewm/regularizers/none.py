@@ -1,4 +1,4 @@
-"""No regularizer: what the prediction loss does alone."""
+"""No regularizer: the baseline in an ablation."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from lewm.regularizers.regularizer import Regularizer
 
 
 class NoRegularizer(Regularizer):
-    """Always 0: nothing but the prediction loss, which a constant embedding minimizes."""
+    """A regularizer that is always 0. The prediction loss alone is minimized by a constant embedding."""
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
         """(B, T, D) -> 0, with a gradient of 0."""

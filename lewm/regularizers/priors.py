@@ -1,4 +1,4 @@
-"""Distributions that embeddings can be asked to have: each draws (N, dim) samples of independent dimensions."""
+"""Target distributions of embeddings, with independent dimensions."""
 
 import math
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from lewm.config import Component, build
 
 
 class Prior(Protocol):
-    """A frozen dataclass whose fields are its parameters."""
+    """A distribution to sample from: a frozen dataclass whose fields are its parameters."""
 
     def sample(self, num_samples: int, dim: int, generator: torch.Generator) -> Tensor:
-        """(N, dim) float32 on the generator's device."""
+        """Draws (N, dim) float32 samples on the generator's device."""
         ...
 
 
 @dataclass(frozen=True)
 class Normal:
-    """N(mean, std^2); by default the standard normal."""
+    """Normal distribution N(mean, std^2); by default the standard normal."""
 
     mean: float = 0.0
     std: float = 1.0
@@ -31,7 +31,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Uniform on [low, high]; by default of mean 0 and variance 1."""
+    """Uniform distribution on [low, high]; by default with mean 0 and variance 1."""
 
     low: float = -math.sqrt(3)
     high: float = math.sqrt(3)
@@ -43,7 +43,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Laplace:
-    """Density exp(-|x - mean| / scale) / (2 scale); by default of variance 1."""
+    """Laplace distribution with density exp(-|x - mean| / scale) / (2 scale); by default with variance 1."""
 
     mean: float = 0.0
     scale: float = math.sqrt(0.5)
@@ -56,11 +56,11 @@ class Laplace:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Each dimension comes from one of several components, chosen anew for each sample and dimension.
+    """Mixture distribution: a component is drawn for each sample and dimension.
 
     Attributes:
-      components: {name, **arguments} of the priors that are mixed.
-      weights: their probabilities, up to a factor; equal if absent.
+      components: {name, **arguments} of each mixed prior.
+      weights: probabilities of the components, up to a factor; equal if None.
     """
 
     components: list[Component]
@@ -115,7 +115,7 @@ PRIORS: dict[str, type[Prior]] = {
 
 
 def build_prior(component: Component) -> Prior:
-    """The prior of {name, **arguments}."""
+    """Builds the prior described by {name, **arguments}."""
     prior: Prior = build(PRIORS, component, "prior")
     return prior
 

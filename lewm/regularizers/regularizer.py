@@ -1,4 +1,4 @@
-"""What all regularizers share: float32, one scalar over the time steps, the samples of all ranks, refused input."""
+"""Base class of regularizers: float32, all ranks, mean over time steps, and checks of the input."""
 
 import math
 
@@ -11,18 +11,18 @@ from lewm.errors import InputError
 
 
 class Regularizer(nn.Module):
-    """A number that says how far embeddings are from a wanted distribution; a subclass writes `loss`.
+    """Distance of the embeddings from a target distribution, as a loss. Subclasses implement `loss`.
 
-    The samples of a time step are those of all ranks: n ranks give what one process with the whole batch does.
+    The samples of a time step are those of all ranks: n ranks give the same value as one process with the whole batch.
     """
 
     @torch.compiler.disable  # its backward passes are written out, and its kernels chosen by size
     def forward(self, z: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Mean over time steps.
+        """Mean of the loss over time steps.
 
         Args:
           z: (B, T, D) embeddings of this rank.
-          generator: of what is random; the same state on every rank.
+          generator: source of randomness, in the same state on every rank.
 
         Returns:
           () float32, also inside autocast.
@@ -39,16 +39,16 @@ class Regularizer(nn.Module):
             return self.loss(z, generator)
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, D) float32, finite -> (), differentiable."""
+        """Differentiable loss of finite float32 embeddings: (B, T, D) -> ()."""
         raise NotImplementedError
 
     def statistic(self, value: float, num_samples: int) -> float:
-        """The number that the literature quotes: `value` has no factor N, a test statistic has."""
+        """The number that the literature quotes: a test statistic, which has a factor N that `value` lacks."""
         return value * num_samples
 
 
 def _check_finite(z: Tensor) -> None:
-    """Every rank raises if one has to: otherwise the others would wait for it."""
+    """Raises InputError on every rank if one rank has non-finite embeddings: otherwise the others would wait for it."""
     if num_ranks() == 1 and math.isfinite(z.detach().sum().item()):
         return
     num_bad = (~z.isfinite()).any(-1).sum(0)

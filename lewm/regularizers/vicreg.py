@@ -1,4 +1,4 @@
-"""VICReg: each dimension has variance, and no two are correlated (Bardes et al., 2022; the terms that PLDM uses)."""
+"""VICReg: variance and covariance regularization (Bardes et al., 2022; the terms that PLDM uses)."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,11 @@ from lewm.regularizers.regularizer import Regularizer
 
 
 class VICReg(Regularizer):
-    """Variance and covariance terms: they ask for second moments, not for a Gaussian, and do not see the mean.
+    """Variance and covariance terms of VICReg. They constrain second moments only: neither the mean nor the shape.
 
     Args:
-      variance_weight: of mean over dimensions of max(0, target_std - std).
-      covariance_weight: of the sum of squared covariances between dimensions, over D.
+      variance_weight: weight of the mean over dimensions of max(0, target_std - std).
+      covariance_weight: weight of the sum of squared covariances between dimensions, divided by D.
       target_std: standard deviation below which a dimension is pushed apart.
     """
 
@@ -27,7 +27,7 @@ class VICReg(Regularizer):
         self.target_std = target_std
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, D) float32 -> (): both terms of each time step over the samples of all ranks, averaged."""
+        """(B, T, D) float32 -> (): both terms over the samples of all ranks, averaged over time steps."""
         z = gather_over_ranks(z)
         centred = (z - z.mean(0)).transpose(0, 1)  # (T, N, D)
         covariance = centred.transpose(1, 2) @ centred / (len(z) - 1)

@@ -1,4 +1,4 @@
-"""Rollouts of many action sequences from shared contexts: JEPA.rollout without what it computes twice."""
+"""Cached rollouts: JEPA.rollout of many action sequences from shared contexts, without repeated work."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,17 +13,17 @@ from lewm.models.rollout.predictor_weights import BlockWeights, PredictorWeights
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 GPU_MEMORY = 4 * 2**30
-"""Bytes that the sequences which go through a model at once may take there."""
+"""Most bytes of the sequences that go through a model on a GPU at once."""
 
 KeysValues = tuple[tuple[Tensor, Tensor], ...]
 """An (R, heads x head_dim) key and value for each position of the window that later ones attend to."""
 
 Cache = tuple[KeysValues, ...]
-"""Of each block."""
+"""Keys and values of each block."""
 
 
 class CachedRollout:
-    """What JEPA.rollout computes, without repetitions, for N action sequences from each of B contexts.
+    """JEPA.rollout for N action sequences from each of B contexts, without repeated work.
 
     While the window grows, a step evaluates the newest embedding alone, on cached keys and values. Positions are
     learned and count within the window, so once it slides its embeddings are evaluated anew, but of the last block
@@ -88,7 +88,7 @@ class CachedRollout:
         return imagine
 
     def current_weights(self) -> PredictorWeights:
-        """The model's, prepared again when they have changed: their memory, or what PyTorch counts changes of."""
+        """Prepared weights of the model, prepared again when their memory or PyTorch's version counter has changed."""
         assert not self.model.training, "BatchNorm and dropout would change what is imagined"
         parts = (self.model.action_encoder, self.model.predictor, self.model.predictor_projector)
         tensors = chain.from_iterable((*part.parameters(), *part.buffers()) for part in parts)
@@ -104,11 +104,11 @@ class CachedRollout:
 
 
 class Futures:
-    """What follows from B contexts.
+    """Rollouts from B contexts.
 
     Args:
-      weights: of the predictor.
-      dtype: of its matrix products.
+      weights: prepared weights of the predictor.
+      dtype: type of its matrix products.
       window: most embeddings that a prediction sees.
       z: (B, T, D) embeddings of the context frames, T at most `window`.
       past_actions: (B, T-1, A) action blocks between them.
@@ -130,7 +130,15 @@ class Futures:
             self.shared.insert(0, cache)
 
     def __call__(self, episodes: Tensor, actions: Tensor) -> Tensor:
-        """(R,) which context each sequence follows, (R, H, A) action blocks -> (R, H, D) embeddings."""
+        """Predicts the embeddings of R sequences.
+
+        Args:
+          episodes: (R,) index of the context that each sequence follows.
+          actions: (R, H, A) action blocks.
+
+        Returns:
+          (R, H, D) embeddings.
+        """
         horizon, modulations = actions.shape[1], self._modulations(actions)
         frames, z_next = [self.last_frame[episodes]], list[Tensor]()
         for step in range(horizon):
@@ -150,7 +158,7 @@ class Futures:
         return torch.stack(z_next, dim=1)
 
     def _modulations(self, actions: Tensor) -> list[Tensor]:
-        """(R, T, A) -> for each block (T, R, 6 x width)."""
+        """Modulations of each block, (T, R, 6 x width), by (R, T, A) action blocks."""
         embedding = F.silu(self.weights.action_encoder(actions.transpose(0, 1))).to(self.dtype)
         return [block.modulation(embedding).to(actions.dtype) for block in self.weights.blocks]
 
@@ -160,9 +168,9 @@ class Futures:
         """Evaluates the positions that follow those in the cache, block by block, so that weights are read once.
 
         Args:
-          cache: of the positions before.
+          cache: keys and values of the positions before.
           frames: n embeddings (R, width).
-          modulations: (n, R, 6 x width) of each block.
+          modulations: (n, R, 6 x width) for each block.
           grows: whether later positions will attend to the last one.
           wanted: whether the output of the last one matters; that of the others never does.
 

@@ -1,4 +1,4 @@
-"""Rollouts on a GPU without the launches between their kernels."""
+"""Rollouts replayed as CUDA graphs, without the launches between kernels."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch import Tensor
 from lewm.models.rollout.cached import CachedRollout
 
 MAX_GRAPHS = 64
-"""The populations of five searches of iCEM, for as many numbers of episodes or of frames seen."""
+"""Most graphs kept: enough for five iCEM searches with different numbers of episodes or seen frames."""
 
 
 class Graph(NamedTuple):
@@ -31,7 +31,7 @@ class GraphedRollout:
     require a gradient go through the CachedRollout.
 
     Args:
-      rollout: of a model on a GPU.
+      rollout: cached rollout of a model on a GPU.
     """
 
     def __init__(self, rollout: CachedRollout) -> None:
@@ -69,7 +69,7 @@ class GraphedRollout:
         return recorded.output.clone()
 
     def record(self, inputs: tuple[Tensor, ...]) -> Graph:
-        """A graph for inputs of these shapes."""
+        """Records a graph for inputs of these shapes."""
         z, past_actions, candidates = (tensor.clone() for tensor in inputs)
         with torch.cuda.device(candidates.device):
             if self._memory is None:

@@ -1,15 +1,15 @@
-"""A linear map that a CPU multiplies by without arranging its matrix anew at each call."""
+"""Linear layers whose matrix is packed once for oneDNN on a CPU."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 OPERATORS = torch.ops.mkldnn
-"""oneDNN's, which torch.compile, too, makes linear maps of; PyTorch has no public name for them."""
+"""oneDNN's operators, which torch.compile uses for linear layers, too; PyTorch has no public name for them."""
 
 
 class PackedLinear:
-    """What nn.Linear computes, and a GELU after it where it is asked for.
+    """nn.Linear without gradients of its weights, with an optional GELU after it.
 
     On a CPU with oneDNN, and where gradients are disabled, the matrix was packed in advance and the GELU is part of
     the product. Elsewhere it is PyTorch's own.
@@ -17,7 +17,7 @@ class PackedLinear:
     Args:
       weight: (output, input).
       bias: (output,) or None.
-      dtype: of the product.
+      dtype: type of the matrix product.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:

@@ -1,4 +1,4 @@
-"""The weights of a predictor as planning uses them: two maps in a row composed, all cast and packed once."""
+"""Prepared weights of a predictor: consecutive linear maps composed, all cast and packed once."""
 
 import copy
 from collections.abc import Callable
@@ -14,16 +14,16 @@ from lewm.models.rollout.packed_linear import PackedLinear
 
 
 class BlockWeights(NamedTuple):
-    """An AdaLNBlock as it is used here.
+    """Prepared weights of an AdaLNBlock.
 
     Attributes:
-      modulation: with the 1 of 1 + scale in its bias.
-      norm: of the attention.
-      query: divided by the root of head_dim.
-      key_value: both.
-      alone: what attention to oneself alone comes to, to_out after the value.
-      out: of the attention.
-      mlp_norm, up, down: of the MLP.
+      modulation: map to shifts, scales and gates, with the 1 of 1 + scale in its bias.
+      norm: LayerNorm of the attention.
+      query: map to queries, divided by the root of head_dim.
+      key_value: map to keys and values.
+      alone: attention of a position to itself alone: to_out after the value.
+      out: output map of the attention.
+      mlp_norm, up, down: layers of the MLP.
     """
 
     modulation: PackedLinear
@@ -58,14 +58,14 @@ class BlockWeights(NamedTuple):
 
 
 class PredictorWeights(NamedTuple):
-    """All that leads from embeddings and actions to the next embedding.
+    """Prepared weights of action encoder, predictor and predictor_projector.
 
     Attributes:
-      action_encoder, input, norm: the model's own, in float32.
+      action_encoder, input, norm: copies of the model's modules, in float32.
       positions: (context, width) float32.
-      num_heads: of the attention.
-      blocks: in the dtype of the matrix products.
-      project: from the predictor's width to D, likewise.
+      num_heads: number of attention heads.
+      blocks: weights of the blocks, in the dtype of the matrix products.
+      project: map from the predictor's width to D, in that dtype, too.
     """
 
     action_encoder: nn.Module
@@ -79,7 +79,7 @@ class PredictorWeights(NamedTuple):
     @classmethod
     @torch.no_grad()
     def of(cls, model: JEPA, dtype: torch.dtype) -> "PredictorWeights":
-        """Of a model in eval mode; they have no gradient."""
+        """Prepares the weights of a model in eval mode; they have no gradient."""
         predictor = cast(Predictor, model.predictor)
         blocks = [cast(AdaLNBlock, block) for block in predictor.blocks]
         return cls(
@@ -94,11 +94,11 @@ class PredictorWeights(NamedTuple):
 
     @property
     def widest(self) -> int:
-        """Numbers in the widest activation of a sequence."""
+        """Size of the widest activation of a sequence."""
         return max(max(len(block.key_value.weight), len(block.up.weight)) for block in self.blocks)
 
     def num_bytes(self, horizon: int, window: int) -> int:
-        """What a sequence takes while it is imagined, about.
+        """Approximate bytes of a sequence during a rollout.
 
         These are the modulations of all its steps, the frames, keys and values of the window and of the one before it,
         and a few activations.

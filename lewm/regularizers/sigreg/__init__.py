@@ -1,4 +1,4 @@
-"""SIGReg and its characteristic functions."""
+"""SIGReg, sketched isotropic Gaussian regularization, and the characteristic functions that it compares."""
 
 from lewm.regularizers.sigreg.sigreg import SIGReg
 

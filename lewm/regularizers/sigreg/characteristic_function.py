@@ -1,4 +1,4 @@
-"""The empirical characteristic function at equally spaced knots, with a backward pass that keeps only the samples."""
+"""Empirical characteristic function at equally spaced knots, with a backward pass that keeps only the samples."""
 
 import warnings
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _CHUNK = {"cpu": 2**16, "cuda": 2**22}
-"""Samples that are worked on at once: few enough for the cache or memory, enough to outweigh the calls of kernels."""
+"""Samples of a chunk by device: few enough for the cache or memory, enough to outweigh the calls of kernels."""
 
 
 def characteristic_function(x: Tensor, min_knot: float, spacing: float, num_knots: int) -> Tensor:
@@ -19,8 +19,8 @@ def characteristic_function(x: Tensor, min_knot: float, spacing: float, num_knot
     Args:
       x: (M, N) float, N samples in each of M rows.
       min_knot: the first knot; if it is 0, where every characteristic function is 1, spacing is the first one.
-      spacing: from knot to knot.
-      num_knots: K, not counting the one at 0.
+      spacing: distance between neighbouring knots.
+      num_knots: K, without the one at 0.
 
     Returns:
       (2, K, M), differentiable: means of the cosines, then of the sines.
@@ -41,7 +41,7 @@ class Grid(NamedTuple):
     @classmethod
     @cache
     def of(cls, min_knot: float, spacing: float, num_knots: int) -> "Grid":
-        """The grid that costs least: a fine knot is one row of the work, a coarse one two."""
+        """The cheapest grid: a fine knot costs one row of work, a coarse one two."""
         around_zero = min_knot == 0
 
         def num_coarse(num_fine: int) -> int:
@@ -51,17 +51,18 @@ class Grid(NamedTuple):
         return cls(min_knot or spacing, spacing, num_knots, around_zero, num_coarse(num_fine), num_fine)
 
     def knots(self) -> Tensor:
-        """(K,) float64."""
+        """All knots, (K,) float64."""
         return self.first + self.spacing * torch.arange(self.num_knots, dtype=torch.float64)
 
 
 class _CharacteristicFunction(torch.autograd.Function):
-    """exp(i t x) at the knot t = c + f or c - f is a product of the exponentials at c and f.
+    """Autograd function of characteristic_function.
 
-    So P + J exponentials are computed, by rotations from one another, and the means over samples are a matrix product
-    of a few rows for each of the M. The backward pass goes through that product in the other direction and needs
-    nothing but x. Rotations keep the relative precision of sin(t x) for small x; Chebyshev's recurrence from knot to
-    knot loses it with the square of the number of knots.
+    exp(i t x) at the knot t = c + f or c - f is a product of the exponentials at c and f. So P + J exponentials are
+    computed, by rotations from one another, and the means over samples are a matrix product of a few rows for each of
+    the M. The backward pass goes through that product in the other direction and needs nothing but x. Rotations keep
+    the relative precision of sin(t x) for small x; Chebyshev's recurrence from knot to knot loses it with the square of
+    the number of knots.
     """
 
     @staticmethod
@@ -106,7 +107,7 @@ def _backward(x: Tensor, grid: Grid, grad_output: Tensor) -> Tensor:
 
 @cache
 def _mixing(grid: Grid) -> Tensor:
-    """(2 P (1 + 2 J), 2 K): cosines and sines of the knots from products of coarse and fine ones."""
+    """Matrix (2 P (1 + 2 J), 2 K) from products of coarse and fine exponentials to cosines and sines of the knots."""
     num_fine = grid.num_fine
     mixing = torch.zeros(2, grid.num_coarse, 1 + 2 * num_fine, 2, grid.num_knots)
     for knot in range(grid.num_knots):
@@ -122,7 +123,7 @@ def _mixing(grid: Grid) -> Tensor:
 
 
 def _exponentials(x: Tensor, grid: Grid) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """For some rows of x at a time, cos and sin at the coarse knots (m, 2 P, N), 1, cos and sin at the fine ones.
+    """Yields chunks of rows: cos and sin at the coarse knots (m, 2 P, N); 1, cos and sin at the fine knots.
 
     The tensors are overwritten at the next step. A row's lie side by side, so that every operation gives a thread the
     rows that are in its core's cache.
@@ -162,7 +163,7 @@ def _exponential(x: Tensor, knot: float, out: Tensor, angle: Tensor) -> None:
 
 
 def _rotate(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """out = a b, each (m, 2, N): the cosine and the sine of an angle."""
+    """Adds angles: out = a b, each (m, 2, N) of cosine and sine."""
     torch.mul(a, b[:, :1], out=out)
     out[:, 0].addcmul_(a[:, 1], b[:, 1], value=-1)
     out[:, 1].addcmul_(a[:, 0], b[:, 1])
@@ -174,7 +175,7 @@ def _kernels_for(x: Tensor) -> ModuleType | None:
 
 @cache
 def _gpu_kernels() -> ModuleType | None:
-    """The kernels for a GPU, if Triton is installed and can compile them here."""
+    """Module of the Triton kernels, or None where Triton is missing or cannot compile them."""
     try:
         from lewm.regularizers.sigreg import characteristic_function_triton as kernels
 

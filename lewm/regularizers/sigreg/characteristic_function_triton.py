@@ -1,4 +1,4 @@
-"""The characteristic function on a GPU: one kernel for each direction of autograd, each reads the samples once.
+"""Triton kernels of the characteristic function: one for each direction of autograd, each reads the samples once.
 
 Sums are made in a fixed order, without atomics: a run that is resumed is the run that was interrupted.
 """
@@ -13,11 +13,11 @@ from torch import Tensor
 _TILE = 1024
 """Samples of a program: 8 for each of its 128 threads, so that two exponentials of each stay in registers."""
 _MAX_SAMPLES = 256
-"""Of a row in one program; longer rows are summed in pieces."""
+"""Most samples of a row in one program; longer rows are summed in pieces."""
 
 
 def forward(x: Tensor, first: float, spacing: float, num_knots: int) -> Tensor:
-    """(M, N) contiguous float32 -> (2, K, M): means of cos(t x) and sin(t x) at t = first + k spacing."""
+    """Means of cos(t x) and sin(t x) at t = first + k spacing: (M, N) contiguous float32 -> (2, K, M)."""
     num_rows, num_samples = x.shape
     num_pieces, block_rows, block_samples = _tiling(num_samples)
     sums = x.new_empty(num_pieces, 2, num_knots, num_rows)
@@ -29,7 +29,7 @@ def forward(x: Tensor, first: float, spacing: float, num_knots: int) -> Tensor:
 
 
 def backward(x: Tensor, first: float, spacing: float, grad_output: Tensor) -> Tensor:
-    """(M, N) and (2, K, M), contiguous float32 -> (M, N): the gradient of x."""
+    """Gradient of x: (M, N) and (2, K, M), contiguous float32 -> (M, N)."""
     num_rows, num_samples = x.shape
     num_pieces, block_rows, block_samples = _tiling(num_samples)
     grad = torch.empty_like(x)
@@ -41,7 +41,7 @@ def backward(x: Tensor, first: float, spacing: float, grad_output: Tensor) -> Te
 
 
 def _tiling(num_samples: int) -> tuple[int, int, int]:
-    """Pieces of a row, rows of a program, samples of a row in a program."""
+    """Number of pieces of a row, rows of a program, and samples of a row in a program."""
     block_samples = min(triton.next_power_of_2(num_samples), _MAX_SAMPLES)
     return triton.cdiv(num_samples, block_samples), _TILE // block_samples, block_samples
 

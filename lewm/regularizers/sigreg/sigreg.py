@@ -1,4 +1,4 @@
-"""SIGReg: random projections of the embeddings must have the characteristic function of N(0, 1) (LeJEPA; LeWM)."""
+"""SIGReg: sketched isotropic Gaussian regularization (LeJEPA; LeWM)."""
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ class SIGReg(Regularizer):
         self.register_buffer("target", target[..., None].float(), persistent=False)
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, D) float32 -> (): the statistic of each time step over the samples of all ranks, averaged."""
+        """(B, T, D) float32 -> (): the statistic over the samples of all ranks, averaged over time steps."""
         directions = torch.randn(z.shape[-1], self.num_directions, generator=generator, device=generator.device)
         directions = (directions / directions.norm(dim=0)).to(z)
         # (T x M, B): a row for each time step and direction

@@ -1,4 +1,4 @@
-"""How far the mean and covariance of samples are from 0 and I, per dimension, in six ways: (N, d) -> ()."""
+"""Distances of the mean and covariance of samples from those of N(0, I), per dimension: (N, d) -> ()."""
 
 from functools import lru_cache
 from typing import Any, cast
@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 def squared_wasserstein(x: Tensor) -> Tensor:
-    """W2^2 between the fitted Gaussian and N(0, I): |mu|^2 + sum (sqrt(lambda) - 1)^2, over d."""
+    """Squared 2-Wasserstein distance of the fitted Gaussian to N(0, I): (|mu|^2 + sum (sqrt(lambda) - 1)^2) / d."""
     return cast(Tensor, _SquaredWasserstein.apply(x))
 
 
 class _SquaredWasserstein(torch.autograd.Function):
-    """Its gradient comes from the eigenvectors that the forward pass has found anyway.
+    """Autograd function of squared_wasserstein; its gradient reuses the eigenvectors of the forward pass.
 
     With fewer samples than dimensions the N eigenvalues of the Gram matrix stand for those of the covariance; each
     missing one counts 1.
@@ -47,30 +47,30 @@ class _SquaredWasserstein(torch.autograd.Function):
 
 
 def squared_mean(x: Tensor) -> Tensor:
-    """|mu|^2 / d: blind to the covariance."""
+    """Squared mean |mu|^2 / d. It does not see the covariance."""
     return x.mean(0).square().mean()
 
 
 def kl_diagonal(x: Tensor) -> Tensor:
-    """KL divergence of the fitted Gaussian with a diagonal covariance from N(0, I), over d."""
+    """KL divergence of the fitted Gaussian with a diagonal covariance from N(0, I), divided by d."""
     var = _floored(x.var(0))
     return (var + x.mean(0).square() - 1 - var.log()).mean() / 2
 
 
 def kl_full(x: Tensor) -> Tensor:
-    """KL divergence of the fitted Gaussian from N(0, I), over d; dimensions without variance count as the floor's."""
+    """KL divergence of the fitted Gaussian from N(0, I), divided by d; variances have a floor."""
     spectrum = _full_spectrum(x)
     return (x.mean(0).square().sum() + (spectrum - 1 - spectrum.log()).sum()) / (2 * x.shape[1])
 
 
 def jeffreys_diagonal(x: Tensor) -> Tensor:
-    """Mean of both KL divergences between the fitted Gaussian with a diagonal covariance and N(0, I), over d."""
+    """Mean of both KL divergences between the fitted Gaussian with a diagonal covariance and N(0, I), divided by d."""
     var, mean = _floored(x.var(0)), x.mean(0).square()
     return (var + 1 / var - 2 + mean + mean / var).mean() / 4
 
 
 def jeffreys_full(x: Tensor) -> Tensor:
-    """Mean of both KL divergences between the fitted Gaussian and N(0, I), over d."""
+    """Mean of both KL divergences between the fitted Gaussian and N(0, I), divided by d."""
     mean, spectrum = x.mean(0), _full_spectrum(x)
     covariance = _covariance(x)
     regular = covariance + _floor(spectrum) * torch.eye(len(covariance), device=x.device, dtype=x.dtype)
@@ -101,13 +101,13 @@ def _full_spectrum(x: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _jitter(dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Added to a matrix: without it LAPACK returns NaN for float32 matrices whose squares underflow."""
+    """Small diagonal matrix: without it LAPACK returns NaN for float32 matrices whose squares underflow."""
     with torch.inference_mode(False):
         return 1e-12 * torch.eye(dim, device=device, dtype=dtype)
 
 
 def _floor(values: Tensor) -> Tensor:
-    """What rounding leaves of a variance of 0: below it roots, logarithms and inverses have no useful gradient."""
+    """Smallest variance that is not rounding: below it roots, logarithms and inverses have no useful gradient."""
     return (torch.finfo(values.dtype).eps * len(values) * values.detach().max()).clamp(min=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""The terms of the Wristband loss on samples x (N, d): repulsion, radial, angular (Parakhin, 2026).
+"""Terms of the Wristband loss on samples x (N, d): repulsion, radial, angular (Parakhin, 2026).
 
 A sample is a direction u = x / |x| and a radius, expressed by t = P(d/2, |x|^2 / 2), its probability under N(0, I). For
 N(0, I), u is uniform on the sphere and t uniform on [0, 1], independently: a wristband, sphere x interval.
@@ -20,14 +20,20 @@ ALPHA_SQUARED = {"chordal": 1 / 12, "geodesic": 2 / (3 * math.pi**2)}
 """Scale of squared distances on the sphere against those on the interval."""
 
 _CHUNK = 2**17
-"""Pairs that are worked on at once."""
+"""Pairs of points in a chunk."""
 
 _TAIL = 30.0
 """Deviates beyond which float64 cannot tell probabilities apart from 0."""
 
 
 class Points(NamedTuple):
-    """u (N, d) directions, 0 for a sample at the origin; t (N,) radial probabilities; w (N,) = Phi^-1(t)."""
+    """Samples as points on the wristband.
+
+    Attributes:
+      u: (N, d) directions, 0 for a sample at the origin.
+      t: (N,) radial probabilities.
+      w: (N,) normal deviates Phi^-1(t).
+    """
 
     u: Tensor
     t: Tensor
@@ -35,7 +41,7 @@ class Points(NamedTuple):
 
 
 def on_the_wristband(x: Tensor) -> Points:
-    """(N, d) samples -> their directions and radii."""
+    """Directions and radii of (N, d) samples."""
     return Points(*_OnTheWristband.apply(x))
 
 
@@ -114,7 +120,7 @@ def pairwise_repulsion(u: Tensor, t: Tensor, metric: str, reduction: str) -> Ten
     Args:
       u: (N, d) directions.
       t: (N,) radial probabilities.
-      metric: of the sphere, chordal or geodesic.
+      metric: distance on the sphere, chordal or geodesic.
       reduction: per_point, the mean of each point's logarithm, or global, the logarithm of the mean.
     """
     num_points = len(u)
@@ -198,7 +204,7 @@ def _chordal_slope() -> float:
 
 
 def _log_sphere_kernel(cosine: Tensor, metric: str) -> tuple[Tensor, Tensor | None]:
-    """-beta alpha^2 distance^2 and its derivative in the cosine; None where that is constant."""
+    """Logarithm of the kernel on the sphere, and its derivative in the cosine; None where that is constant."""
     if metric == "chordal":
         return torch.sub(cosine, 1).mul_(_chordal_slope()), None
     scale = BETA * ALPHA_SQUARED["geodesic"]
@@ -207,7 +213,7 @@ def _log_sphere_kernel(cosine: Tensor, metric: str) -> tuple[Tensor, Tensor | No
 
 
 def angular_loss(u: Tensor, metric: str, reduction: str) -> Tensor:
-    """The repulsion of directions alone, of different points (Wang and Isola, 2020): (N, d) -> ()."""
+    """Repulsion of the directions of different points (Wang and Isola, 2020): (N, d) -> ()."""
     num_others = len(u) - 1
     cosine = u @ u.T
     scale = BETA * ALPHA_SQUARED[metric]
@@ -217,7 +223,7 @@ def angular_loss(u: Tensor, metric: str, reduction: str) -> Tensor:
 
 
 def spectral_repulsion(u: Tensor, t: Tensor, num_waves: int = 6) -> Tensor:
-    """The repulsion by its lowest harmonics, O(N d waves): (N, d), (N,) -> (), about 0 for uniform points.
+    """Repulsion by its lowest harmonics, O(N d waves): (N, d), (N,) -> (), about 0 for uniform points.
 
     The kernel's expansion in spherical harmonics of degree 0 and 1 times cosines on the interval (all mirror images,
     not three). Needs d of at least 3.

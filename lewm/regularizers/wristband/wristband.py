@@ -1,4 +1,4 @@
-"""Wristband: directions uniform on the sphere, radii as those of N(0, I), as a z-score (Parakhin, 2026)."""
+"""Wristband: a z-score of directions on the sphere and radii against N(0, I) (Parakhin, 2026)."""
 
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
@@ -26,7 +26,7 @@ REPULSIONS = ("per_point", "global", "spectral")
 
 
 class Components(NamedTuple, Generic[Number]):
-    """The four terms, each () or a number."""
+    """The four terms of the loss, each () or a number."""
 
     repulsion: Number
     radial: Number
@@ -35,7 +35,12 @@ class Components(NamedTuple, Generic[Number]):
 
 
 class Calibration(NamedTuple):
-    """What N(0, I) gives at one (N, d): means and standard deviations of the terms, and of their weighted z-scores."""
+    """Distribution of the terms under N(0, I) at one (N, d).
+
+    Attributes:
+      mean, std: mean and standard deviation of each term.
+      total_std: standard deviation of the weighted sum of the z-scores.
+    """
 
     mean: Components[float]
     std: Components[float]
@@ -43,7 +48,7 @@ class Calibration(NamedTuple):
 
 
 class Wristband(Regularizer):
-    """How many null standard deviations a batch is away from one of N(0, I) of the same size.
+    """Null standard deviations between a batch and batches of N(0, I) of the same size.
 
     The value is a z-score: 0 is indistinguishable from N(0, I), k is k standard deviations of true Gaussian batches
     away, negative is more regular than chance. It grows in proportion to the batch size N, as test statistics do: the
@@ -61,7 +66,7 @@ class Wristband(Regularizer):
       repulsion: per_point and global compare all pairs; spectral, in O(N), their lowest harmonics, for d of at least 3.
       metric: distance on the sphere, chordal or geodesic; spectral is chordal.
       moment: mean and covariance by w2, mu_only, kl_diag, kl_full, jeff_diag or jeff_full.
-      repulsion_weight, radial_weight, angular_weight, moment_weight: of the z-scores.
+      repulsion_weight, radial_weight, angular_weight, moment_weight: weights of the terms' z-scores.
     """
 
     def __init__(
@@ -91,7 +96,7 @@ class Wristband(Regularizer):
         self._calibrations: dict[tuple[int, int], Calibration] = {}
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, D) float32 -> (): z-score of each time step over the samples of all ranks, averaged."""
+        """(B, T, D) float32 -> (): z-score over the samples of all ranks, averaged over time steps."""
         z = gather_over_ranks(z)
         calibration = self.calibration(len(z), z.shape[-1], z.device)
         return torch.stack([self.z_score(x, calibration) for x in z.unbind(1)]).mean()
@@ -100,7 +105,7 @@ class Wristband(Regularizer):
         return value
 
     def components(self, x: Tensor) -> Components[Tensor]:
-        """(N, d) samples -> the terms before calibration; a term of weight 0 is 0. In the precision of x."""
+        """Terms of (N, d) samples before calibration, in the precision of x. An angular term of weight 0 is 0."""
         if self.repulsion == "spectral" and x.shape[1] < 3:
             raise InputError(f"spectral repulsion needs at least 3 dimensions, not {x.shape[1]}: repulsion=per_point")
         zero = x.new_zeros(())
@@ -117,12 +122,12 @@ class Wristband(Regularizer):
         return Components(repulsion, radial_loss(t, w), angular, moment)
 
     def z_score(self, x: Tensor, calibration: Calibration) -> Tensor:
-        """(N, d) samples -> (): null standard deviations away from N(0, I)."""
+        """Distance of (N, d) samples from N(0, I) in null standard deviations, ()."""
         scale, expected = _standardization(self.weights, calibration, x.dtype, x.device)
         return torch.stack(self.components(x)) @ scale - expected
 
     def calibration(self, num_samples: int, dim: int, device: torch.device) -> Calibration:
-        """What N(0, I) gives at (N, d), drawn at the first call, on every rank at once."""
+        """Calibration at (N, d), drawn at the first call, on every rank at once."""
         key = (num_samples, dim)
         if key not in self._calibrations:
             calibration = self.draw_calibration(num_samples, dim)
@@ -135,7 +140,7 @@ class Wristband(Regularizer):
 
     @torch.no_grad()
     def draw_calibration(self, num_samples: int, dim: int) -> Calibration:
-        """What N(0, I) gives at (N, d): always the same, of this process alone."""
+        """Draws the calibration at (N, d): always the same, without communication between ranks."""
         generator = torch.Generator().manual_seed(0)
         rows = []
         for _ in range(num_draws(num_samples, dim)):
@@ -148,7 +153,7 @@ class Wristband(Regularizer):
         return _as_calibration(torch.cat([mean, std, total_std[None]]).tolist())
 
     def get_extra_state(self) -> Tensor:
-        """(calibrations, 11) float64, so that a checkpoint holds them."""
+        """Calibrations as a (calibrations, 11) float64 tensor, so that a checkpoint holds them."""
         rows = [[*key, *_as_numbers(calibration)] for key, calibration in self._calibrations.items()]
         return torch.tensor(rows, dtype=torch.float64).reshape(-1, 11)
 
@@ -160,7 +165,7 @@ class Wristband(Regularizer):
 def _standardization(
     weights: tuple[float, ...], calibration: Calibration, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, float]:
-    """(4,) factors of the terms in the z-score, and what their sum is for N(0, I)."""
+    """Factors (4,) of the terms in the z-score, and the expected weighted sum under N(0, I)."""
     # a term that does not exist here, such as the radial one at d = 1, has no spread
     scale = [
         weight / (std * calibration.total_std) if std else 0.0
@@ -180,6 +185,6 @@ def _as_calibration(numbers: list[float]) -> Calibration:
 
 
 def num_draws(num_samples: int, dim: int) -> int:
-    """True Gaussian batches in a calibration: as many as a second or two allow, at least 256, at most 1,000."""
+    """Number of Gaussian batches in a calibration: as many as a second or two allow, at least 256, at most 1,000."""
     operations = num_samples**2 * (dim / 8 + 16) + 25 * min(num_samples, dim) ** 3 + num_samples * dim * 20
     return int(min(max(6e9 / operations, 256), 1000))
