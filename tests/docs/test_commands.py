@@ -12,7 +12,7 @@ from scripts import data
 from scripts.ablate import read_arguments
 from tests.docs.pages import ROOT, commands
 
-COMMANDS = sorted(set(commands()))
+COMMANDS = sorted({command for _, command in commands()})
 HYDRA = {
     "train.py": "train",
     "scripts/plan.py": "plan",
@@ -33,42 +33,44 @@ def program_and_arguments(command: str) -> tuple[str, list[str]]:
     return words[index], words[index + 1 :]
 
 
-PARSED = [(page, *program_and_arguments(command)) for page, command in COMMANDS]
+PARSED = {command: program_and_arguments(command) for command in COMMANDS}
 
 
-def of(*programs: str) -> list[tuple[str, str, list[str]]]:
-    return [parsed for parsed in PARSED if parsed[1] in programs]
+def of(*programs: str) -> list[str]:
+    return [command for command, (program, _) in PARSED.items() if program in programs]
 
 
 def test_every_program_of_a_command_exists() -> None:
-    programs = {program for _, program, _ in PARSED}
+    programs = {program for program, _ in PARSED.values()}
     assert {"train.py", "scripts/plan.py", "scripts/data.py", "scripts/ablate.py"} <= programs
     assert [program for program in programs if program not in TOOLS and not (ROOT / program).exists()] == []
 
 
-@pytest.mark.parametrize(("page", "program", "arguments"), of(*HYDRA))
-def test_every_program_call_has_valid_overrides(page: str, program: str, arguments: list[str]) -> None:
+@pytest.mark.parametrize("command", of(*HYDRA))
+def test_every_program_call_has_valid_overrides(command: str) -> None:
+    program, arguments = PARSED[command]
     assert all("=" in word or word.startswith("-") for word in arguments)
     check_overrides(HYDRA[program], arguments)
 
 
-@pytest.mark.parametrize(("page", "program", "arguments"), of("scripts/ablate.py"))
-def test_every_ablation_is_one(page: str, program: str, arguments: list[str]) -> None:
-    _, own, sweep = read_arguments(arguments)
+@pytest.mark.parametrize("command", of("scripts/ablate.py"))
+def test_every_ablation_is_one(command: str) -> None:
+    _, own, sweep = read_arguments(PARSED[command][1])
     assert len(make_cells(sweep, Path("ablations"))) > 1
     assert any(word.startswith("name=") for word in own)
 
 
-@pytest.mark.parametrize(("page", "program", "arguments"), of("scripts/data.py"))
-def test_every_data_command_is_one(page: str, program: str, arguments: list[str]) -> None:
-    assert data.parser().parse_args(arguments).run
+@pytest.mark.parametrize("command", of("scripts/data.py"))
+def test_every_data_command_is_one(command: str) -> None:
+    assert data.parser().parse_args(PARSED[command][1]).run
 
 
 def test_every_option_of_another_script_is_in_the_script() -> None:
-    others = [parsed for parsed in PARSED if parsed[1] not in (*HYDRA, *TOOLS, "scripts/ablate.py", "scripts/data.py")]
+    known = (*HYDRA, *TOOLS, "scripts/ablate.py", "scripts/data.py")
+    others = [(program, arguments) for program, arguments in PARSED.values() if program not in known]
     unknown = [
         (program, option)
-        for _, program, arguments in others
+        for program, arguments in others
         for option in re.findall(r"--[\w-]+", " ".join(arguments))
         if f'"{option}"' not in (ROOT / program).read_text()
     ]

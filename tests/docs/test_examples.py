@@ -7,27 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-import train
 from tests.docs.pages import Block, blocks
-from tests.programs import TINY, run_program
 
-EXAMPLES = {
-    f"{block.page}:{number}": block for number, block in enumerate(blocks("python")) if block.page != "README.md"
-}
-RUN = "two_room_micro_sigreg_seed0"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, two_room_data):
-    """A folder that holds runs/RUN, trained on frames of 48 pixels."""
-    folder = tmp_path_factory.mktemp("examples")
-    words = [*(word for word in TINY if not word.startswith("name=")), f"name={RUN}"]
-    assert run_program(train.main, *words, f"output_dir={folder}/runs", f"data.path={two_room_data.path}") is None
-    return folder
+EXAMPLES = {f"{block.page}:{number}": block for number, block in enumerate(blocks("python"))}
+EXAMPLES = {name: block for name, block in EXAMPLES.items() if block.page != "README.md"}
 
 
 def run_example(block: Block) -> dict[str, Any]:
-    """The names that an example leaves; its frames are as small as those of the fixture's run."""
+    """The names that an example leaves; its frames are as small as those of the run in `home`."""
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(block.text.replace("64, 64", "48, 48"), block.page, "exec"), names)
     return names
@@ -38,16 +25,26 @@ def example_with(words: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_example_runs(folder, monkeypatch, example):
-    monkeypatch.chdir(folder)
+def test_every_example_runs(home, monkeypatch, example):
+    monkeypatch.chdir(home)
     assert run_example(EXAMPLES[example])
 
 
-def test_the_agent_of_the_example_plans_within_the_bounds(folder, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_the_agent_of_the_example_plans_within_the_bounds(home, monkeypatch):
+    monkeypatch.chdir(home)
     names = example_with("Agent.load")
     assert names["plan"].actions.shape == (1, 25, 2)
     assert np.abs(names["plan"].actions).max() <= 1
+
+
+def test_the_agent_of_the_readme_plans_from_arrays(home, monkeypatch):
+    monkeypatch.chdir(home)
+    frame = np.zeros((48, 48, 3), np.uint8)
+    names = {"frames": frame[None], "past_actions": np.zeros((0, 2)), "goal_frame": frame}
+    example = next(block for block in blocks("python") if block.page == "README.md" and "Agent.load" in block.text)
+    exec(example.text, names)
+    assert names["plan"].actions.shape == (25, 2)
+    assert names["session"].plan().actions.shape == (1, 25, 2)
 
 
 def test_the_regularizer_of_the_recipe_asks_for_unit_variance():

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import train
-from tests.docs.pages import ROOT
-from tests.programs import TINY, run_program
+from tests.docs.pages import ROOT, RUN
 
 TEXT = (ROOT / "docs" / "metrics.md").read_text()
 EXPLAINED = set(re.findall(r"^\| `([\w/<>]+)` \|", TEXT, re.MULTILINE))
@@ -19,11 +17,9 @@ def explained_as(tag: str) -> str:
     return PLACEHOLDER if tag.startswith("probe/r2_") else tag
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, two_room_data) -> Path:
-    folder = tmp_path_factory.mktemp("metrics")
-    assert run_program(train.main, *TINY, f"output_dir={folder}", f"data.path={two_room_data.path}") is None
-    return folder / "tiny"
+@pytest.fixture
+def run(home: Path) -> Path:
+    return home / "runs" / RUN
 
 
 def logged_tags(run: Path) -> set[str]:
