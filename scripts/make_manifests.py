@@ -19,8 +19,8 @@ from lewm.data.clips import split_episodes
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError, one_line_errors
 from lewm.evaluation.env_pool import EnvPool
+from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import MANIFESTS, committed, judged_in
-from lewm.evaluation.pairs import Manifest
 
 MIN_PAIRS = 50
 """Fewer pairs tell too little: a rate of 80% would have an interval of 24 points."""
@@ -48,7 +48,7 @@ def make_manifests(path: Path, offsets: list[int], num_pairs: int, console: Cons
         for offset, are_solved in itertools.product(offsets, (None, judged_in(pool))):
             file = committed(path.name, offset, are_solved is not None)
             manifest = Manifest.draw_up_to(data, held_out, offset, num_pairs, seed=0, are_solved=are_solved)
-            found = len(manifest.steps)
+            found = len(manifest)
             file.unlink(missing_ok=True)
             if found >= MIN_PAIRS:
                 manifest.save(file)

@@ -24,9 +24,10 @@ from lewm.errors import InputError
 from lewm.evaluation.baselines import BASELINES, Privileged, make_baseline
 from lewm.evaluation.cloning_policy import CloningPolicy
 from lewm.evaluation.evaluate import evaluate, print_results
+from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import choose_manifest
 from lewm.evaluation.mpc_policy import MPCPolicy
-from lewm.evaluation.pairs import Manifest, read_pairs
+from lewm.evaluation.pairs import read_pairs
 from lewm.evaluation.play import Policy
 from lewm.evaluation.results import describe_model, describe_policy
 from lewm.files import run_lock

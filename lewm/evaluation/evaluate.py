@@ -14,8 +14,9 @@ from lewm.data.episodes import Episodes
 from lewm.evaluation.baselines import BASELINES, Privileged, make_baseline
 from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.imagination import film_imagination
+from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.mpc_policy import MPCPolicy
-from lewm.evaluation.pairs import Manifest, Pairs, in_batches, read_pairs
+from lewm.evaluation.pairs import Pairs, in_batches, read_pairs
 from lewm.evaluation.partial_results import PartialResults
 from lewm.evaluation.play import Outcome, Policy, play
 from lewm.evaluation.process_env_pool import ProcessEnvPool, open_env_pool
@@ -63,8 +64,8 @@ def evaluate(
     out_dir.mkdir(parents=True, exist_ok=True)
     known = {key: value for key, value in identity.items() if key != "command"}
     protocol = describe_protocol(manifest, config)
-    parts = PartialResults(out_dir / "parts", fingerprint(known, protocol, manifest, config.batch_size, env))
-    with open_env_pool(env, min(config.batch_size, len(manifest.steps)), config.num_workers) as pool:
+    parts = PartialResults(out_dir / "parts", fingerprint(known, protocol, config.batch_size, env))
+    with open_env_pool(env, min(config.batch_size, len(manifest)), config.num_workers) as pool:
         player = policy.enter(pool, read_pairs(manifest, data)) if isinstance(policy, Privileged) else policy
         outcomes, trace = _Evaluation(player, data, manifest, env, config, pool, parts, progress).run()
         outcome = outcomes.pop("policy")
@@ -128,7 +129,7 @@ class _Evaluation:
 
     def run(self) -> tuple[dict[str, Outcome], Trace]:
         """Outcomes of the policy and of the baselines, by name, and what the policy's planning left."""
-        total = len(self._manifest.steps) * self._config.budget
+        total = len(self._manifest) * self._config.budget
         self._bars = {
             name: self._progress.add_task("planning" if name == "policy" else name, total=total, unit="env steps")
             for name in self._policies

@@ -1,4 +1,4 @@
-"""Which manifest an evaluation uses: the one that is given, the committed one, or one drawn by the same rule."""
+"""Choice of the manifest of an evaluation: the one that is given, the committed one, or one drawn by the same rule."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -12,17 +12,16 @@ from lewm.config import EnvConfig, EvaluationConfig
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.evaluation.env_pool import EnvPool
-from lewm.evaluation.pairs import AreSolved, Manifest
+from lewm.evaluation.manifest import AreSolved, Manifest
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 """<env>/offset_<offset>.json and <env>/offset_<offset>_strict.json of the datasets that the shipped recipes give."""
-
 
 STARTS = ("recorded", "rest")
 
 
 def committed(name: str, offset: int, strict: bool) -> Path:
-    """Where the manifest of an environment lies, if there is one."""
+    """Path of the committed manifest of an environment, which need not exist."""
     return MANIFESTS / name / f"offset_{offset}{'_strict' if strict else ''}.json"
 
 
@@ -42,14 +41,16 @@ def choose_manifest(
         raise InputError(f"evaluation.start={config.start!r}; there are {' and '.join(STARTS)}")
     check_states(data, env)
     if config.manifest is not None:
-        return _given(Path(config.manifest), data, held_out, config.num_pairs, tell)
+        return _given(Path(config.manifest), data, held_out, env, config.num_pairs, tell)
     path = committed(env.name, config.offset, config.strict)
     if path.exists():
         manifest = Manifest.load(path)
         if manifest.dataset_hash != data.content_hash:
             tell(f"{path} is of other data than {data.path}: its pairs are drawn anew from these, by the same rule")
-        elif manifest.seed == config.manifest_seed and config.num_pairs <= len(manifest.steps):
+        elif manifest.seed == config.manifest_seed:
             if set(manifest.episodes) <= set(held_out.tolist()):
+                if len(manifest) < config.num_pairs:
+                    tell(f"{path} has {len(manifest)} pairs of evaluation.num_pairs={config.num_pairs}: all are tried")
                 return manifest.first(config.num_pairs)
             tell(f"{path} is of another split of {data.path}: its pairs are drawn anew from what was held out")
     return draw(data, held_out, env, config.offset, config.num_pairs, config.manifest_seed, config.strict)
@@ -86,15 +87,23 @@ def judged_in(pool: EnvPool) -> AreSolved:
     return are_solved
 
 
-def _given(path: Path, data: Episodes, held_out: NDArray, num_pairs: int, tell: Callable[[str], Any]) -> Manifest:
+def _given(
+    path: Path, data: Episodes, held_out: NDArray, env: EnvConfig, num_pairs: int, tell: Callable[[str], Any]
+) -> Manifest:
+    """The manifest of evaluation.manifest. InputError: it is not of these data, or of episodes that were trained on."""
     manifest = Manifest.load(path)
+    if manifest.env_id != env.id:
+        raise InputError(
+            f"evaluation.manifest={path} is of {manifest.env_id}, not of {env.id}: give one of this environment, or"
+            " leave it out to have pairs drawn"
+        )
     if manifest.dataset_hash != data.content_hash:
         raise InputError(
             f"evaluation.manifest={path} is of other data than {data.path}: give the data that it was drawn from, or"
             " leave it out to have pairs drawn from these"
         )
     for episode, step in zip(manifest.episodes, manifest.steps, strict=True):
-        if not (0 <= episode < len(data) and 0 <= step <= data.lengths[episode] - manifest.offset):
+        if episode >= len(data) or step > data.lengths[episode] - manifest.offset:
             raise InputError(
                 f"evaluation.manifest={path} has a pair from step {step} of episode {episode} to"
                 f" {manifest.offset} steps later, which {data.path} has not: draw the manifest again"
@@ -107,6 +116,6 @@ def _given(path: Path, data: Episodes, held_out: NDArray, num_pairs: int, tell: 
     chosen = manifest.first(num_pairs)
     tell(
         f"evaluation.manifest={path} decides: offset={chosen.offset}, strict={str(chosen.strict).lower()},"
-        f" manifest_seed={chosen.seed}; {len(chosen.steps)} of its {len(manifest.steps)} pairs are tried"
+        f" manifest_seed={chosen.seed}; {len(chosen)} of its {len(manifest)} pairs are tried"
     )
     return chosen

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import Component, EvaluationConfig, PlanningConfig
-from lewm.evaluation.pairs import Manifest
+from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.play import Outcome
 from lewm.evaluation.traces import Trace, save_arrays
 from lewm.provenance import describe_process
@@ -48,7 +48,9 @@ def describe_protocol(manifest: Manifest, config: EvaluationConfig) -> dict[str,
     return {
         "env_id": manifest.env_id,
         "dataset_hash": manifest.dataset_hash,
-        "num_pairs": len(manifest.steps),
+        "manifest_hash": manifest.hash,
+        "num_pairs": len(manifest),
+        "num_episodes": len(set(manifest.episodes)),
         "offset": manifest.offset,
         "strict": manifest.strict,
         "manifest_seed": manifest.seed,
@@ -114,7 +116,7 @@ def describe_pairs(manifest: Manifest, outcome: Outcome) -> list[dict[str, Any]]
             "final_state": outcome.states[i, -1].tolist(),
             "goal_state": outcome.goal_states[i].tolist(),
         }
-        for i in range(len(manifest.steps))
+        for i in range(len(manifest))
     ]
 
 

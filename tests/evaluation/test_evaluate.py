@@ -13,6 +13,7 @@ from lewm.data.episodes import Episodes, Metadata
 from lewm.evaluation.baselines import Privileged
 from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.evaluate import evaluate
+from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import choose_manifest
 from tests.conftest import short_evaluation, two_room_config
 from tests.folders import contents
@@ -69,7 +70,10 @@ def test_results_have_rates_distances_floors_and_every_pair(whole):
         assert row["success"]["trials"] == row["success_at_end"]["trials"] == 7
         assert row["strict_success"]["trials"] == 7 - sum(pair["solved_at_start"] for pair in results["pairs"])
     assert results["baselines"]["replay"]["success"]["rate"] == 1
-    assert results["protocol"]["offset"] == 10 and results["protocol"]["start"] == "recorded"
+    protocol, manifest = results["protocol"], Manifest.load(out_dir / "manifest.json")
+    assert (protocol["offset"], protocol["start"], protocol["num_pairs"]) == (10, "recorded", 7)
+    assert protocol["manifest_hash"] == manifest.hash
+    assert protocol["num_episodes"] == len(set(manifest.episodes)) == 3
     assert results["planning"] is None
 
 
@@ -135,6 +139,17 @@ def test_parts_of_another_evaluation_are_not_used(two_room_data, tmp_path, ident
     rest = RandomWalk()
     run(two_room_data, tmp_path, rest, IDENTITY | identity, **changes)
     assert rest.num_started == -(-7 // (CONFIG.batch_size if "batch_size" not in changes else 2))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"frameskip": 4}, {"kwargs": {"render_mode": "rgb_array"}}, {"frame_size": 32}], ids=str
+)
+def test_parts_of_another_environment_are_not_used(two_room_data, tmp_path, changes):
+    with pytest.raises(KeyboardInterrupt):
+        run(two_room_data, tmp_path, RandomWalk(interrupted=1))
+    rest = RandomWalk()
+    run(two_room_data, tmp_path, rest, env=replace(ENV, **changes))
+    assert rest.num_started == 3
 
 
 def test_another_command_goes_on_with_the_same_parts(two_room_data, tmp_path):

@@ -13,8 +13,9 @@ from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.evaluation import manifests
 from lewm.evaluation.env_pool import EnvPool
+from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import MANIFESTS, choose_manifest, committed, draw
-from lewm.evaluation.pairs import Manifest, read_pairs
+from lewm.evaluation.pairs import read_pairs
 from tests.conftest import short_evaluation, two_room_config
 from tests.registries import ENVS
 
@@ -51,13 +52,21 @@ def test_a_committed_manifest_of_the_same_data_gives_its_first_pairs(two_room_da
     assert said == []
 
 
-@pytest.mark.parametrize("changes", [{"manifest_seed": 1}, {"num_pairs": 21}, {"offset": 9}, {"strict": True}])
+@pytest.mark.parametrize("changes", [{"manifest_seed": 1}, {"offset": 9}, {"strict": True}])
 def test_what_the_committed_manifest_does_not_have_is_drawn(two_room_data, folder, changes):
     draw(two_room_data, HELD_OUT, ENV, 10, 20, 0, strict=False).save(folder / "offset_10.json")
     manifest, _ = choose(two_room_data, **changes)
     wanted = asdict(CONFIG) | changes
     keys = "offset", "num_pairs", "manifest_seed", "strict"
     assert manifest == draw(two_room_data, HELD_OUT, ENV, *(wanted[key] for key in keys))
+
+
+def test_a_committed_manifest_with_fewer_pairs_is_tried_whole_and_one_is_told(two_room_data, folder):
+    drawn = draw(two_room_data, HELD_OUT, ENV, 10, 20, 0, strict=False)
+    drawn.save(folder / "offset_10.json")
+    manifest, (said,) = choose(two_room_data, num_pairs=21)
+    assert manifest == drawn and manifest.file == folder / "offset_10.json"
+    assert said == f"{folder / 'offset_10.json'} has 20 pairs of evaluation.num_pairs=21: all are tried"
 
 
 def test_a_committed_manifest_of_other_data_is_replaced_by_the_same_rule_and_one_is_told(two_room_data, folder):
@@ -93,8 +102,8 @@ def test_what_a_given_manifest_decides_is_told_in_one_line(two_room_data, tmp_pa
 
 @pytest.mark.parametrize(
     ("episode", "step"),
-    [(0, -1), (0, lambda length: length - 6), (12, 0), (-1, 0)],
-    ids=["negative_step", "goal_after_the_end", "no_such_episode", "negative_episode"],
+    [(0, lambda length: length - 6), (12, 0)],
+    ids=["goal_after_the_end", "no_such_episode"],
 )
 def test_a_given_manifest_of_pairs_that_the_data_have_not_is_refused_in_one_line(
     two_room_data, tmp_path, episode, step
@@ -138,6 +147,14 @@ def test_a_given_manifest_of_other_data_is_refused_in_one_line(two_room_data, tm
     assert "\n" not in str(error.value)
 
 
+def test_a_given_manifest_of_another_environment_is_refused_in_one_line(two_room_data, tmp_path):
+    path = tmp_path / "given.json"
+    replace(draw(two_room_data, HELD_OUT, ENV, 7, 4, 3, strict=False), env_id="envs:lewm/PushT-v0").save(path)
+    with pytest.raises(InputError, match=f"evaluation.manifest={path} is of envs:lewm/PushT-v0, not of") as error:
+        choose(two_room_data, manifest=str(path))
+    assert "\n" not in str(error.value)
+
+
 def test_a_given_manifest_of_episodes_that_were_trained_on_is_refused(two_room_data, tmp_path):
     path = tmp_path / "given.json"
     draw(two_room_data, np.arange(12), ENV, 7, 20, 3, strict=False).save(path)
@@ -169,7 +186,3 @@ def test_a_committed_manifest_has_pairs_of_episodes_that_the_shipped_recipe_hold
     assert set(manifest.episodes) <= set(held_out.tolist())
     assert max(manifest.steps) + manifest.offset <= env.collection.max_steps
     assert path.read_text() == json.dumps(json.loads(path.read_text())) + "\n"
-
-
-def test_there_are_committed_manifests():
-    assert {path.parent.name for path in COMMITTED} >= {"two_room", "push_t"}

@@ -10,8 +10,9 @@ from envs.two_room import draw
 from lewm.data.normalize import ActionNormalizer, pack_actions
 from lewm.evaluation.cloning_policy import CloningPolicy
 from lewm.evaluation.env_pool import EnvPool
+from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.mpc_policy import MPCPolicy
-from lewm.evaluation.pairs import Manifest, read_pairs
+from lewm.evaluation.pairs import read_pairs
 from lewm.evaluation.play import play
 from lewm.planning.protocols import Iteration, Plan
 from tests.evaluation.falling import CLIFF

@@ -9,7 +9,8 @@ import pytest
 from envs.two_room import TwoRoom, draw
 from lewm.evaluation.baselines import Replay, make_baseline
 from lewm.evaluation.env_pool import EnvPool
-from lewm.evaluation.pairs import Manifest, Pairs, read_pairs
+from lewm.evaluation.manifest import Manifest
+from lewm.evaluation.pairs import Pairs, read_pairs
 from lewm.evaluation.play import play
 from tests.evaluation.falling import CLIFF
 from tests.evaluation.scenes import Steady, make_pairs

@@ -8,7 +8,7 @@ import pytest
 
 import train
 from lewm.config import CONFIGS, PlanConfig
-from lewm.evaluation.pairs import Manifest
+from lewm.evaluation.manifest import Manifest
 from scripts import collect, compare, plan, train_head
 from tests.programs import TINY, TINY_EVALUATION, assert_one_line_error, compose, run_program
 
@@ -186,12 +186,6 @@ def test_a_given_manifest_is_played(tiny, two_room_data, tmp_path):
     assert [pair["episode"] for pair in results_of(tiny / "given")["pairs"]] == given.episodes
 
 
-def save_manifest(tiny, path, **changes):
-    described = json.loads((tiny / "manifest.json").read_text()) | changes
-    path.write_text(json.dumps(described))
-    return path
-
-
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -215,7 +209,8 @@ def test_bad_input_is_refused_in_one_line(tiny, overrides, words):
 
 
 def test_a_manifest_of_other_data_is_refused_in_one_line(tiny, tmp_path):
-    path = save_manifest(tiny, tmp_path / "other.json", dataset_hash="abc")
+    path = tmp_path / "other.json"
+    replace(Manifest.load(tiny / "manifest.json"), dataset_hash="abc").save(path)
     assert_one_line_error(run_plan(tiny, "name=bad", f"evaluation.manifest={path}"), str(path), "other data")
 
 
