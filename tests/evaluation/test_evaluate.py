@@ -142,7 +142,7 @@ def test_parts_of_another_evaluation_are_not_used(two_room_data, tmp_path, ident
 
 
 @pytest.mark.parametrize(
-    "changes", [{"frameskip": 4}, {"kwargs": {"render_mode": "rgb_array"}}, {"frame_size": 32}], ids=str
+    "changes", [{"frameskip": 4}, {"kwargs": {"render_mode": "rgb_array"}}, {"frame_size": 96}], ids=str
 )
 def test_parts_of_another_environment_are_not_used(two_room_data, tmp_path, changes):
     with pytest.raises(KeyboardInterrupt):
