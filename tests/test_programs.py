@@ -13,6 +13,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 import train
@@ -20,6 +21,7 @@ from lewm.config import CONFIGS, TrainConfig, from_dict
 from lewm.data.clips import Clips, split_episodes
 from lewm.data.episodes import Episodes
 from lewm.files import run_lock
+from lewm.run import Run
 from lewm.tracking import read_metrics
 from lewm.training.checkpoint import Checkpoint, latest_checkpoint
 from scripts import collect, plan
@@ -115,7 +117,7 @@ def test_the_quickstart_leaves_a_complete_run_folder(quickstart):
         "report.html",
         "overview.png",
         *(f"checkpoints/step_0000060/{name}.safetensors" for name in ("model", "optimizer", "regularizer")),
-        "checkpoints/step_0000060/checkpoint.json",
+        "checkpoints/step_0000060/model.json",
     }
     assert fixed <= names
     others = sorted(name.split("/")[0] for name in names - fixed)
@@ -652,3 +654,17 @@ def test_two_processes_train_and_evaluate_as_one_does(tmp_path, two_room_data, t
         [line["loss/total"] for line in read_metrics(run) if "loss/total" in line] for run in (tmp_path / "tiny", tiny)
     )
     assert losses == pytest.approx(expected, rel=1e-3)
+
+
+def test_training_can_start_from_the_weights_of_another_run(tiny, tmp_path, two_room_data):
+    overrides = (f"init_from={tiny}", "training.num_steps=1", "training.learning_rate=0", "training.weight_decay=0")
+    assert run_program(train.main, *arguments_in(tmp_path, two_room_data, *overrides)) is None
+    run, origin = Run.open(tmp_path / "tiny"), Run.open(tiny)
+    assert run.spec.normalizer == origin.spec.normalizer
+    for name, value in run.model.named_parameters():
+        assert torch.equal(value, origin.model.state_dict()[name]), name
+
+
+def test_training_from_a_folder_without_weights_is_refused(tmp_path, two_room_data):
+    code = run_program(train.main, *arguments_in(tmp_path, two_room_data, f"init_from={tmp_path}"))
+    assert_one_line_error(code, str(tmp_path), "holds no checkpoint")

@@ -26,7 +26,7 @@ def run(tmp_path):
     checkpoint = tmp_path / "run" / "checkpoints" / "step_0000001"
     checkpoint.mkdir(parents=True)
     (checkpoint / "model.safetensors").write_bytes(b"w")
-    (checkpoint / "checkpoint.json").write_text("{}")
+    (checkpoint / "model.json").write_text("{}")
     return tmp_path / "run"
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError, one_line_errors
 from lewm.regularizers import SIGReg
-from lewm.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from lewm.training.checkpoint import Checkpoint, checkpoints, latest_checkpoint, save_checkpoint
 from tests.disk import full_disk
 from tests.programs import TINY, compose
 from tests.runs import spec_of
@@ -231,3 +231,25 @@ def test_models_of_every_configuration_come_back(tmp_path, option):
     model = spec.build_model()
     path = save(tmp_path, spec, 0, model, new_optimizer(model))
     assert_same_tensors(load(path)[2].state_dict(), model.state_dict())
+
+
+def test_steps_are_compared_as_numbers(saved, spec, tmp_path):
+    for step in (9_999_999, 10_000_000):
+        path = save(saved[0].parent, spec, step, *trained(spec))
+    assert latest_checkpoint(tmp_path / "run") == path
+    assert Checkpoint.open(latest_checkpoint(tmp_path / "run")).step == 10_000_000
+
+
+def test_the_last_checkpoints_and_every_kth_are_kept(tmp_path, spec):
+    model, optimizer = trained(spec)
+    for step in range(1, 9):
+        save_checkpoint(tmp_path / "checkpoints", spec, step, model, SIGReg(), optimizer, keep_last=2, keep_every=3)
+    assert sorted(checkpoints(tmp_path)) == [3, 6, 7, 8]
+
+
+def test_unknown_keys_of_a_description_are_ignored(saved, spec):
+    described = json.loads((saved[0] / "model.json").read_text())
+    described["later"] = 1
+    described["model"]["later"] = 2
+    (saved[0] / "model.json").write_text(json.dumps(described))
+    assert Checkpoint.open(saved[0]).spec == spec
