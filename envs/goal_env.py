@@ -108,6 +108,21 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         """(S,) `state` with 0 for every number whose name speaks of a velocity."""
         return np.where(["velocity" in name for name in self.state_names], 0.0, state)
 
+    def moved(self, state: State, name: str, amount: float) -> State:
+        """Changes one number of `state` (S,), and what has to change with it; for diagnostics.
+
+        Unless a subclass knows better, that number alone. The result need not be a state that the environment can be
+        in: set_state refuses those.
+
+        Args:
+          state: (S,) the state to start from; it stays as it is.
+          name: state name of the number.
+          amount: added to the number, in its unit.
+        """
+        changed = np.array(state, np.float64)
+        changed[self.state_names.index(name)] += amount
+        return changed
+
     @abstractmethod
     def sample_state(self) -> State:
         """(S,) a start or a goal, drawn with self.np_random."""

@@ -102,6 +102,14 @@ class PushT(GoalEnv):
         angle = (state[4] - goal_state[4] + np.pi) % TAU - np.pi
         return float(max(distance / SUCCESS_DISTANCE, abs(angle) / SUCCESS_ANGLE))
 
+    def moved(self, state: State, name: str, amount: float) -> State:
+        """Changes one number of `state` (10,); the block turns about its centre of mass, which stays where it is."""
+        changed = super().moved(state, name, amount)
+        if name == "block_angle":
+            centre, origin = np.array(self.simulator.block.centre), np.zeros(2)
+            changed[2:4] += to_world(centre, origin, state[4]) - to_world(centre, origin, changed[4])
+        return changed
+
     def sample_state(self) -> State:
         """A disc and a block at rest, apart from each other, with room for the disc between block and walls."""
         simulator, rng = self.simulator, self.np_random

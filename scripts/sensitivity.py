@@ -1,8 +1,10 @@
-"""What latent distance sees, beside what prediction blurs: `python scripts/sensitivity.py runs/my_run`.
+"""Sensitivity of embeddings to each state number, beside prediction errors.
 
-At held-out frames one number of the state after another is put off until it alone is at the edge of success. Printed
-are the squared distances between the embeddings of both frames, and the squared errors of embeddings that the model
-predicts for recorded actions. What the errors drown, a planner cannot aim at.
+`python scripts/sensitivity.py runs/my_run`
+
+At frames of the run's held-out episodes, one state number after another is changed until it alone is at the edge of
+success. Printed are the squared distances between the embeddings of both frames, and the squared errors of embeddings
+that the model predicts for recorded actions. A planner cannot aim at a change that is smaller than these errors.
 """
 
 import argparse
@@ -17,8 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 from envs.goal_env import State
-from envs.push_t import PushT
-from envs.push_t_blocks import to_world
+from lewm.clip import Clip
 from lewm.config import EnvConfig
 from lewm.data.clips import Clips
 from lewm.diagnostics.embedding import embed
@@ -28,41 +29,46 @@ from lewm.models import JEPA
 from lewm.run import Run
 
 HORIZON = 5
-"""Model steps that are predicted."""
+"""Number of model steps predicted."""
 
 
-def moved(env: Any, state: State, name: str, amount: float) -> State:
-    """(S,) state with one number off by `amount`. Push-T's block turns about its centre of mass: only turns."""
-    index = env.state_names.index(name)
-    found = state.copy()
-    found[index] += amount
-    if name in env.angles:
-        found[index] %= 2 * np.pi
-    if isinstance(env, PushT) and name == "block_angle":
-        centre = np.array(env.simulator.block.centre)
-        found[2:4] += to_world(centre, np.zeros(2), state[4]) - to_world(centre, np.zeros(2), found[4])
-    return found
+def held_out_clips(run: Run, num_clips: int, rng: np.random.Generator) -> Clip:
+    """Draws clips of a context and HORIZON steps from the held-out episodes of the run's own data."""
+    data = run.data()
+    _, held_out = run.split(data)
+    clips = Clips(data, held_out, run.spec.model.context + HORIZON, run.spec.frameskip, run.spec.normalizer)
+    return clips.__getitems__(rng.choice(len(clips), min(num_clips, len(clips)), replace=False))
 
 
 def edge_of_success(env: Any, state: State, name: str, sign: int) -> float | None:
-    """How far a number has to be off for a distance of 1; None if up to half a turn, or 10^4, does not do it."""
+    """Change of one number that leads from `state` (S,) to the edge of success, a distance of 1.
+
+    Args:
+      env: a GoalEnv.
+      state: (S,) state to start from, and the goal.
+      name: state name of the number to change.
+      sign: direction of the change, -1 or 1.
+
+    Returns:
+      The change with its sign; None if half a turn of an angle, or 10^4 of any other number, is not enough.
+    """
     near, far = 0.0, np.pi if name in env.angles else 1e4
-    if env.distance(moved(env, state, name, sign * far), state) < 1:
+    if env.distance(env.moved(state, name, sign * far), state) < 1:
         return None
     for _ in range(60):
         middle = (near + far) / 2
-        is_outside = env.distance(moved(env, state, name, sign * middle), state) >= 1
+        is_outside = env.distance(env.moved(state, name, sign * middle), state) >= 1
         near, far = (near, middle) if is_outside else (middle, far)
     return sign * far
 
 
 class Distances(NamedTuple):
-    """What putting one number of the state off does.
+    """Latent distances caused by changes of one state number.
 
     Attributes:
-      amount: median of how far it was off; nan if no state could be moved.
-      squared: (M,) squared distances between embeddings, one for each state that could be moved.
-      num_left_out: states for which the environment refused the other one, or that no amount brings to the edge.
+      amount: median absolute change; nan if no state could be changed.
+      squared: (M,) squared distances between embeddings, one for each state that could be changed.
+      num_left_out: states without an edge of success, or whose changed state the environment refused.
     """
 
     amount: float
@@ -73,14 +79,21 @@ class Distances(NamedTuple):
 def latent_distances(
     model: JEPA, env: Any, states: NDArray[np.float64], rng: np.random.Generator
 ) -> dict[str, Distances]:
-    """By name of the number that was put off: all that are no velocities."""
+    """Latent distances by state name, for all numbers except velocities.
+
+    Args:
+      model: encodes the frames.
+      env: a GoalEnv, which draws the frames.
+      states: (N, S) states to change.
+      rng: draws the direction of each change.
+    """
     found = {}
     for name in (name for name in env.state_names if "velocity" not in name):
         pairs, amounts, num_left_out = [], [], 0
         for state in states:
             amount = edge_of_success(env, state, name, rng.choice([-1, 1]))
             try:
-                frames = None if amount is None else [_draw(env, state), _draw(env, moved(env, state, name, amount))]
+                frames = None if amount is None else [_draw(env, state), _draw(env, env.moved(state, name, amount))]
             except ValueError:  # the environment cannot be in that state
                 frames = None
             if frames is None:
@@ -104,7 +117,16 @@ def _draw(env: Any, state: State) -> NDArray[np.uint8]:
 
 @torch.inference_mode()
 def prediction_errors(model: JEPA, pixels: Tensor, actions: Tensor) -> Tensor:
-    """(B, T, C, h, w) frames, (B, T-1, A) -> (B, HORIZON + 1): squared errors by step, and of no change at the last."""
+    """Squared errors of a rollout by step, and of predicting no change at the last step.
+
+    Args:
+      model: predicts HORIZON steps from the first T - HORIZON frames.
+      pixels: (B, T, C, h, w) uint8 frames.
+      actions: (B, T-1, A) normalized action blocks.
+
+    Returns:
+      (B, HORIZON + 1) squared errors.
+    """
     z, seen = embed(model, pixels, 512), pixels.shape[1] - HORIZON
     errors = (model.rollout(z[:, :seen], actions) - z[:, seen:]).square().sum(-1)
     return torch.cat([errors, (z[:, -1:] - z[:, seen - 1 : seen]).square().sum(-1)], dim=1)
@@ -139,15 +161,11 @@ def main(arguments: list[str] | None = None) -> None:
         env_config = run.config.env
         if not isinstance(env_config, EnvConfig):
             raise InputError(f"{args.run} was trained on recordings: no environment to put into other states")
-        data, rng = run.data(), np.random.default_rng(0)
-        _, held_out = run.split(data)
-        model, num_frames = run.model, run.spec.model.context + HORIZON
-        clips = Clips(data, held_out, num_frames, run.spec.frameskip, run.spec.normalizer)
-        clip = clips.__getitems__(rng.choice(len(clips), min(args.frames, len(clips)), replace=False))
-        env = make_env(env_config)
-        distances = latent_distances(model, env, clip.states[:, 0].double().numpy(), rng)
+        rng = np.random.default_rng(0)
+        clip, env = held_out_clips(run, args.frames, rng), make_env(env_config)
+        distances = latent_distances(run.model, env, clip.states[:, 0].double().numpy(), rng)
         env.close()
-        print_rows(distances, prediction_errors(model, clip.pixels, clip.actions), Console())
+        print_rows(distances, prediction_errors(run.model, clip.pixels, clip.actions), Console())
 
 
 if __name__ == "__main__":

@@ -87,6 +87,15 @@ def test_every_number_of_the_state_has_a_name(config):
     assert set(env.angles) <= set(env.state_names)
 
 
+def test_a_number_of_the_state_is_moved_by_the_amount_and_the_given_state_stays(config):
+    env = make(config)
+    env.reset(seed=0)
+    for index, name in enumerate(env.state_names):
+        given = env.state
+        assert env.moved(given, name, 0.25)[index] == pytest.approx(given[index] + 0.25)
+        np.testing.assert_array_equal(given, env.state)
+
+
 def test_states_stay_in_their_space(config):
     env = make(config)
     for seed in range(3):

@@ -174,6 +174,15 @@ def test_a_block_that_turns_past_zero_keeps_its_angle_in_one_turn():
     assert np.all((states[:, 4] >= 0) & (states[:, 4] < 2 * np.pi))
 
 
+def test_a_block_whose_angle_is_moved_turns_about_its_centre_of_mass():
+    env, state = PushT(48), state_of((100, 120), (250, 260), angle=0.7)
+    turned = env.moved(state, "block_angle", 1.1)
+    assert turned[4] == pytest.approx(1.8)
+    assert centre_of_mass(turned) == pytest.approx(centre_of_mass(state))
+    assert np.linalg.norm(turned[2:4] - state[2:4]) > 10  # the origin of the block is not its centre
+    np.testing.assert_array_equal(np.delete(turned, [2, 3, 4]), np.delete(state, [2, 3, 4]))
+
+
 def test_a_published_state_of_seven_numbers_is_one_with_a_block_at_rest():
     env = PushT(48)
     env.set_state(np.arange(7.0) + 30)

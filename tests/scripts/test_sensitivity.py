@@ -1,5 +1,7 @@
 """scripts/sensitivity.py: moves to the edge of success, distances and errors of a tiny run."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,10 @@ from rich.console import Console
 
 import train
 from envs.push_t import PushT
-from envs.push_t_blocks import to_world
 from envs.two_room import TwoRoom
+from lewm.run import Run
 from scripts import sensitivity
+from tests.conftest import collect_two_room
 from tests.programs import TINY, assert_one_line_error, run_program
 
 PUSH_T_STATE = np.array([100.0, 120, 250, 260, 0.7, 0, 0, 0, 0, 0])
@@ -21,20 +24,12 @@ def test_a_number_is_put_off_to_the_edge_of_success(name, sign):
     env = PushT()
     amount = sensitivity.edge_of_success(env, PUSH_T_STATE, name, sign)
     assert np.sign(amount) == sign
-    assert env.distance(sensitivity.moved(env, PUSH_T_STATE, name, amount), PUSH_T_STATE) == pytest.approx(1)
-    assert env.distance(sensitivity.moved(env, PUSH_T_STATE, name, 0.9 * amount), PUSH_T_STATE) < 1
+    assert env.distance(env.moved(PUSH_T_STATE, name, amount), PUSH_T_STATE) == pytest.approx(1)
+    assert env.distance(env.moved(PUSH_T_STATE, name, 0.9 * amount), PUSH_T_STATE) < 1
 
 
 def test_a_number_that_success_does_not_ask_for_has_no_edge():
     assert sensitivity.edge_of_success(PushT(), PUSH_T_STATE, "block_velocity_x", 1) is None
-
-
-def test_a_block_turns_about_its_centre_of_mass():
-    env = PushT()
-    turned = sensitivity.moved(env, PUSH_T_STATE, "block_angle", 1.1)
-    centre = np.array(env.simulator.block.centre)
-    assert turned[4] == pytest.approx(1.8)
-    assert to_world(centre, turned[2:4], turned[4]) == pytest.approx(to_world(centre, PUSH_T_STATE[2:4], 0.7))
 
 
 def test_distances_are_those_of_frames_that_differ_by_the_move():
@@ -101,13 +96,39 @@ def test_errors_are_those_of_the_rollout_and_of_no_change():
     assert errors.tolist() == [[1, 4, 9, 16, 25, 25]] * 4
 
 
-def test_a_run_is_judged(tmp_path, two_room_data, capsys):
-    assert run_program(train.main, *TINY, f"data.path={two_room_data.path}", f"output_dir={tmp_path}") is None
-    capsys.readouterr()
-    sensitivity.main([str(tmp_path / "tiny"), "--frames", "4"])
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, two_room_data):
+    """A tiny run, and a copy of the data that it was trained on."""
+    folder = tmp_path_factory.mktemp("run")
+    shutil.copytree(two_room_data.path, folder / "data")
+    assert run_program(train.main, *TINY, f"data.path={folder / 'data'}", f"output_dir={folder}") is None
+    return folder
+
+
+def test_a_run_is_judged(run, capsys):
+    sensitivity.main([str(run / "tiny"), "--frames", "4"])
     printed = capsys.readouterr().out
     for word in ("agent_x off by", "agent_y off by", "prediction, 1 ahead", "prediction, 5 ahead", "no change"):
         assert word in printed
+
+
+def test_a_run_is_judged_on_its_own_held_out_episodes(run, two_room_data):
+    opened = Run.open(run / "tiny")
+    clip = sensitivity.held_out_clips(opened, 50, np.random.default_rng(0))
+    _, held_out = opened.split(two_room_data)
+    recorded = np.concatenate([two_room_data.states[two_room_data.index.frames(episode)] for episode in held_out])
+    assert all((state == recorded).all(1).any() for state in clip.states[:, 0].numpy())
+
+
+def test_other_data_where_those_of_the_run_were_are_refused(run, tmp_path):
+    kept, other = run / "kept", collect_two_room(tmp_path / "other", num_episodes=4, max_steps=40, seed=5)
+    (run / "data").rename(kept)
+    try:
+        shutil.copytree(other.path, run / "data")
+        assert_one_line_error(run_program(lambda: sensitivity.main([str(run / "tiny")])), "not the dataset")
+    finally:
+        shutil.rmtree(run / "data")
+        kept.rename(run / "data")
 
 
 @pytest.mark.parametrize(("arguments", "words"), [([], ["holds no checkpoint"]), (["--frames", "0"], ["--frames 0"])])
