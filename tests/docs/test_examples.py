@@ -32,7 +32,7 @@ def test_every_example_runs(home, monkeypatch, example):
 
 def test_the_agent_of_the_example_plans_within_the_bounds(home, monkeypatch):
     monkeypatch.chdir(home)
-    names = example_with("Agent.load")
+    names = example_with("Run.open")
     assert names["plan"].actions.shape == (1, 25, 2)
     assert np.abs(names["plan"].actions).max() <= 1
 
@@ -41,7 +41,7 @@ def test_the_agent_of_the_readme_plans_from_arrays(home, monkeypatch):
     monkeypatch.chdir(home)
     frame = np.zeros((48, 48, 3), np.uint8)
     names = {"frames": frame[None], "past_actions": np.zeros((0, 2)), "goal_frame": frame}
-    example = next(block for block in blocks("python") if block.page == "README.md" and "Agent.load" in block.text)
+    example = next(block for block in blocks("python") if block.page == "README.md" and "Run.open" in block.text)
     exec(example.text, names)
     assert names["plan"].actions.shape == (25, 2)
     assert names["session"].plan().actions.shape == (1, 25, 2)
