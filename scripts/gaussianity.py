@@ -23,9 +23,10 @@ LOW_IS_BAD = ("effective_rank", "effective_rank_origin")
 
 
 class Finding(NamedTuple):
-    """A statistic of the embeddings beside what N(0, I) samples of the same shape give.
+    """A statistic of the embeddings beside its distribution for N(0, I) samples of the same shape.
 
     Attributes:
+      value: statistic of the embeddings.
       p: probability of a value at least as far from N(0, I), one-sided; by Monte Carlo.
       null_mean, null_low, null_high: mean and central 95% under N(0, I).
       gaussian: p is above LEVEL over the number of statistics, so that all hold together for 95% of N(0, I) samples.
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def load_embeddings(path: Path, key: str | None) -> Tensor:
-    """The array of a .npy file, or the tensor of a .safetensors file; nothing in the file is run."""
+    """Reads the array of a .npy file or a tensor of a .safetensors file; nothing in the file is run."""
     if not path.is_file():
         raise InputError(f"{path} is not a file: give a .npy or .safetensors of embeddings")
     if path.suffix == ".npy":
@@ -104,7 +105,7 @@ def _load_safetensors(path: Path, key: str | None) -> Tensor:
 
 
 def as_rows(z: Tensor, frame: int | None, console: Console) -> Tensor:
-    """(N, D) or (B, T, D) -> (N, D)."""
+    """Rows to test: (N, D), or (B, T, D) of which one time step or all are taken, -> (N, D)."""
     if frame is not None:
         if z.ndim != 3 or not 0 <= frame < z.shape[1]:
             raise InputError(
@@ -122,7 +123,7 @@ def as_rows(z: Tensor, frame: int | None, console: Console) -> Tensor:
 
 
 def compare(z: Tensor, num_slices: int, num_draws: int, console: Console) -> dict[str, Finding]:
-    """Measures (N, D) samples and as many of N(0, I), num_draws times."""
+    """Compares the statistics of (N, D) samples with those of num_draws arrays of N(0, I) samples."""
     directions = slice_directions(z.shape[1], num_slices)
     values = gaussianity_statistics(z, directions)
     level = LEVEL / len(values)
@@ -148,7 +149,7 @@ def compare(z: Tensor, num_slices: int, num_draws: int, console: Console) -> dic
 
 
 def show(findings: dict[str, Finding], title: str, console: Console) -> None:
-    """A table, in which null is what N(0, I) gives, and the verdict in one line."""
+    """Prints a table, whose null columns are for N(0, I), and the verdict in one line."""
     table = Table(title=title, box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0), title_justify="left")
     for header in ("statistic", "value", "p", "null mean", "null 95%", "verdict"):
         table.add_column(header, justify="left" if header == "statistic" else "right", no_wrap=True)

@@ -11,7 +11,7 @@ def clip(actions: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return actions.clamp(low.flatten(), high.flatten())
 
 
-def spread(mean: Tensor, std: Tensor | float, noise: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def candidates_around(mean: Tensor, std: Tensor | float, noise: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Candidates around a mean that lies within the bounds: the mean itself, then one for each noise.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lewm.planning.candidates import cheaper, cheapest, clip, evaluate, fit, nothing_yet, spread
+from lewm.planning.candidates import candidates_around, cheaper, cheapest, clip, evaluate, fit, nothing_yet
 from lewm.planning.noise import draw_normal
 from lewm.planning.protocols import ActionCost, Generators, Iteration, OnIteration, Plan
 from lewm.planning.search import EliteSearch
@@ -27,7 +27,7 @@ class CEM(EliteSearch):
         best = nothing_yet(mean)
         for index in range(self.num_iterations):
             noise = draw_normal((self.num_samples - 1, *mean.shape[1:]), generator, mean)
-            candidates = spread(mean, std, noise, self.low, self.high)
+            candidates = candidates_around(mean, std, noise, self.low, self.high)
             costs = evaluate(cost, candidates)
             best = cheaper(best, costs, candidates)
             mean, std = fit(*cheapest(costs, candidates, self.num_elites), mean, std)

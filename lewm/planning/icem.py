@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lewm.planning.candidates import cheaper, cheapest, clip, evaluate, fit, nothing_yet, spread
+from lewm.planning.candidates import candidates_around, cheaper, cheapest, clip, evaluate, fit, nothing_yet
 from lewm.planning.noise import draw_coloured
 from lewm.planning.protocols import ActionCost, Generators, Iteration, OnIteration, Plan
 from lewm.planning.search import EliteSearch, check_exponent
@@ -54,7 +54,7 @@ class ICEM(EliteSearch):
         kept_costs, kept = mean.new_empty(len(mean), 0), mean[:, None][:, :0]
         for index in range(self.num_iterations):
             noise = draw_coloured(self.population(index) - 1, generator, mean, self.low, self.noise_exponent)
-            candidates = spread(mean, std, noise, self.low, self.high)
+            candidates = candidates_around(mean, std, noise, self.low, self.high)
             costs = evaluate(cost, candidates)
             best = cheaper(best, costs, candidates)
             pool = torch.cat([kept_costs, costs.to(kept_costs)], dim=1), torch.cat([kept, candidates], dim=1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lewm.planning.candidates import spread
+from lewm.planning.candidates import candidates_around
 from lewm.planning.noise import draw_coloured
 from lewm.planning.protocols import Generators
 
@@ -71,7 +71,7 @@ class ColouredSearch(Search):
     def draw(self, mean: Tensor, std: float, generator: Generators) -> Tensor:
         """Draws N candidates around `mean`, itself included: (B, H, A) within the bounds -> (B, N, H, A)."""
         noise = draw_coloured(self.num_samples - 1, generator, mean, self.low, self.noise_exponent)
-        return spread(mean, std, noise, self.low, self.high)
+        return candidates_around(mean, std, noise, self.low, self.high)
 
 
 def check_exponent(noise_exponent: float) -> None:
