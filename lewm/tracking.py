@@ -1,6 +1,7 @@
-"""What a run shows and leaves to read: bars, TensorBoard events, metrics.jsonl; the main process only."""
+"""Tracking of a run: metrics.jsonl, TensorBoard events, progress bars; by the main process only."""
 
 import json
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from torch.utils.tensorboard import SummaryWriter
 
-from lewm.files import write_text
+from lewm.errors import InputError
+from lewm.files import without_nan, write_text
 
 
 class Tracker:
@@ -26,15 +28,15 @@ class Tracker:
         path = run_dir / "metrics.jsonl"
         kept = []
         if path.exists():
-            whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
-            kept = [line for line in whole if json.loads(line)["step"] < start]
-        write_text(path, "".join(kept))  # on a full disk the old lines stay as they are
+            whole = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"}\n")]
+            kept = [line for number, line in enumerate(whole, 1) if _parse(line, number, path)["step"] < start]
+        write_text(path, b"".join(kept).decode())  # on a full disk the old lines stay as they are
         self._file = path.open("a", buffering=1)
         self._events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=start)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Writes one line, and one scalar per value under the same tag."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        """Writes one line, and one scalar per value under the same tag; in the line, null stands for nan."""
+        self._file.write(json.dumps(without_nan({"step": step, **values}), allow_nan=False) + "\n")
         for tag, value in values.items():
             self._events.add_scalar(tag, value, step)
 
@@ -49,8 +51,20 @@ class Tracker:
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, float]]:
-    """The lines of a run's metrics.jsonl."""
-    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    """Reads the lines of a run's metrics.jsonl. InputError: one of them is damaged."""
+    path = run_dir / "metrics.jsonl"
+    return [_parse(line, number, path) for number, line in enumerate(path.read_bytes().splitlines(), 1)]
+
+
+def _parse(line: bytes, number: int, path: Path) -> dict[str, float]:
+    """The numbers of a line, its step among them; nan for null."""
+    try:
+        values = {tag: math.nan if value is None else value for tag, value in json.loads(line).items()}
+    except (ValueError, AttributeError):
+        values = {}
+    if "step" not in values or not all(isinstance(value, int | float) for value in values.values()):
+        raise InputError(f"line {number} of {path} is damaged: {line[:60]!r}; remove that line")
+    return values
 
 
 class _Rate(ProgressColumn):

@@ -449,7 +449,9 @@ def test_planning_without_a_run_says_what_is_missing():
 def test_planning_with_a_folder_that_is_no_run_is_refused(tmp_path, make):
     if make is not None:
         make(tmp_path / "run")
-    assert_one_line_error(run_program(plan.main, *plan_arguments(tmp_path / "run")), f"run={tmp_path}/run")
+    assert_one_line_error(
+        run_program(plan.main, *plan_arguments(tmp_path / "run")), f"{tmp_path}/run holds no checkpoint"
+    )
 
 
 def test_planning_with_a_damaged_checkpoint_is_refused(copied):

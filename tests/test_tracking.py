@@ -131,3 +131,22 @@ def test_a_bar_shows_counts_and_its_unit():
     assert "training" in console.file.getvalue()
     assert "7/7" in console.file.getvalue()
     assert "steps/s" in console.file.getvalue()
+
+
+def test_a_number_that_is_nan_is_null_in_the_file_and_nan_when_it_is_read(tmp_path):
+    with Tracker(tmp_path, 0) as tracker:
+        tracker.log(0, {"loss/total": math.nan, "loss/prediction": math.inf, "train/std": 1.5})
+    text = (tmp_path / "metrics.jsonl").read_text()
+    assert "NaN" not in text and "Infinity" not in text
+    (line,) = read_metrics(tmp_path)
+    assert math.isnan(line["loss/total"]) and math.isnan(line["loss/prediction"])
+    assert line["train/std"] == 1.5
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xfe}", b"{1: 2}", b"[1]}", b'{"loss": 1}', b'{"step": "one"}', b"}"])
+def test_a_damaged_line_is_refused_by_its_number(tmp_path, garbage):
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 0, "loss": 1.0}\n' + garbage + b"\n")
+    for read in (lambda: read_metrics(tmp_path), lambda: Tracker(tmp_path, 5)):
+        with pytest.raises(InputError, match=r"line 2 of .* is damaged") as error:
+            read()
+        assert "\n" not in str(error.value)

@@ -1,7 +1,8 @@
 """Hydra's command line in front of typed configurations, with suggestions and one-line errors."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -47,12 +48,12 @@ def program(
                 with one_line_errors():
                     function(_load(config, schema))
 
-            with one_line_errors():
+            with one_line_errors(), ExitStack() as stack:
                 words = expand_components(schema, typed[1:])
-                inherited = inherited_words(inherit, words) if inherit else []
+                inherited = stack.enter_context(inherited_options(inherit, words)) if inherit else []
                 check_overrides(config_name, words, inherited)
-            sys.argv = [typed[0], *inherited, *words]  # which Hydra reads
-            hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)()
+                sys.argv = [typed[0], *inherited, *words]  # which Hydra reads
+                hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)()
             if dist.is_available() and dist.is_initialized():
                 dist.destroy_process_group()
 
@@ -92,18 +93,23 @@ def expand_components(schema: type[Any], arguments: list[str]) -> list[str]:
     return words
 
 
-def inherited_words(inherit: Inherit, arguments: list[str]) -> list[str]:
-    """Adds an option with the inherited values to each group, and returns the words that choose these options."""
+@contextmanager
+def inherited_options(inherit: Inherit, arguments: list[str]) -> Iterator[list[str]]:
+    """Adds an option with the inherited values to each group for a while, and gives the words that choose them."""
     chosen = {
         override.key_or_group: list(override.sweep_iterator()) if override.is_sweep_override() else override.value()
         for override in _parse([word for word in arguments if "=" in word and not word.startswith("-")])
         if not override.is_delete()
     }
-    inherited = inherit(chosen)
+    inherited, store = inherit(chosen), ConfigStore.instance()
     for group, values in inherited.items():
         node = OmegaConf.create({group: values})
-        ConfigStore.instance().store(name=INHERITED, node=node, group=group, package="_global_")
-    return [f"{group}={INHERITED}" for group in inherited]
+        store.store(name=INHERITED, node=node, group=group, package="_global_")
+    try:
+        yield [f"{group}={INHERITED}" for group in inherited]
+    finally:
+        for group in inherited:
+            del store.repo[group][f"{INHERITED}.yaml"]
 
 
 def _component_keys(schema: type[Any], prefix: str = "") -> list[str]:

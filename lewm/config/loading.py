@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lewm.config.components import is_a, suggestion
 from lewm.config.schema import Range, TrainConfig
 from lewm.errors import InputError
+from lewm.files import write_text
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -87,7 +88,7 @@ def _check_range(key: str, value: Any, kind: Any) -> None:
 
 def save(config: Any, path: Path) -> None:
     """Writes a schema instance as YAML."""
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
+    write_text(path, OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

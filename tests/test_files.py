@@ -1,0 +1,76 @@
+"""Files and folders are whole or absent, and what stood in their place stays on any error."""
+
+import json
+import math
+
+import pytest
+
+from lewm.files import sha256_of, whole_file, whole_folder, without_nan, write_json, write_text
+from tests.disk import full_disk
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write_half_and_stop(file):
+    file.write("half")
+    raise KeyboardInterrupt
+
+
+def test_a_file_replaces_the_one_before_it(tmp_path):
+    write_text(tmp_path / "x.txt", "one")
+    write_text(tmp_path / "x.txt", "two")
+    assert (tmp_path / "x.txt").read_text() == "two"
+    assert names_in(tmp_path) == ["x.txt"]
+
+
+def test_an_error_while_writing_leaves_the_file_before_it_and_no_remains(tmp_path):
+    write_text(tmp_path / "x.txt", "one")
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "x.txt") as file:
+        write_half_and_stop(file)
+    assert (tmp_path / "x.txt").read_text() == "one"
+    assert names_in(tmp_path) == ["x.txt"]
+
+
+def test_a_full_disk_leaves_the_file_before_it(tmp_path):
+    write_text(tmp_path / "x.txt", "one")
+    with pytest.raises(OSError, match="too large"), full_disk(100):
+        write_text(tmp_path / "x.txt", "two" * 1000)
+    assert (tmp_path / "x.txt").read_text() == "one"
+
+
+def test_json_has_no_numbers_that_json_does_not_know(tmp_path):
+    values = {"a": math.nan, "b": [1.0, math.inf, (2, -math.inf)], "c": {"d": math.nan, "e": "NaN"}}
+    write_json(tmp_path / "x.json", values)
+    found = json.loads((tmp_path / "x.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert found == {"a": None, "b": [1.0, None, [2, None]], "c": {"d": None, "e": "NaN"}}
+    assert math.isnan(values["a"])
+
+
+def test_finite_numbers_and_everything_else_stay_as_they_are():
+    values = {"a": [1, 2.5, None, True, "x"]}
+    assert without_nan(values) == values
+
+
+def test_a_folder_appears_whole_and_replaces_the_one_before_it(tmp_path):
+    for text in ("one", "two"):
+        with whole_folder(tmp_path / "x") as folder:
+            (folder / text).write_text(text)
+            assert text not in names_in(tmp_path)
+    assert names_in(tmp_path) == ["x"]
+    assert names_in(tmp_path / "x") == ["two"]
+
+
+def test_an_error_leaves_the_folder_before_it_and_no_remains(tmp_path):
+    with whole_folder(tmp_path / "x") as folder:
+        (folder / "one").write_text("one")
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "x") as folder, (folder / "two").open("w") as file:
+        write_half_and_stop(file)
+    assert names_in(tmp_path) == ["x"]
+    assert names_in(tmp_path / "x") == ["one"]
+
+
+def test_a_hash_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
