@@ -13,14 +13,15 @@ def safe(value: Any) -> str:
     return html.escape(str(value))
 
 
-def percent(share: float) -> str:
-    """0.973 -> 97.3%; a dash without trials."""
-    return NONE if math.isnan(share) else f"{share:.1%}"
+def percent(share: float | None) -> str:
+    """0.973 -> 97.3%; a dash without trials, where it is nan or null."""
+    return NONE if share is None or math.isnan(share) else f"{share:.1%}"
 
 
 def interval(rate: Mapping[str, float]) -> str:
     """The 95% interval of a rate."""
-    return NONE if math.isnan(rate["low"]) else f"{percent(rate['low'])} to {percent(rate['high'])}"
+    low, high = percent(rate["low"]), percent(rate["high"])
+    return NONE if low == NONE else f"{low} to {high}"
 
 
 def number(value: float | None, digits: int = 4) -> str:
