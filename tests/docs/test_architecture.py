@@ -1,6 +1,9 @@
 """The tree of files in docs/architecture.md is that of the repository."""
 
+import re
+
 from tests.docs.pages import ROOT, blocks
+from tests.test_floors import FLOORS
 
 
 def listed_files() -> list[str]:
@@ -30,3 +33,9 @@ def test_every_source_file_stands_in_the_tree() -> None:
 def test_every_line_of_the_tree_says_what_is_there() -> None:
     tree = next(block.text for block in blocks("text") if block.page == "docs/architecture.md")
     assert [line for line in tree.splitlines() if len(line.split()) < 2 or "TODO" in line] == []
+
+
+def test_the_floors_of_the_page_are_those_that_are_tested() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+) \|", page.split("## A training step")[0], re.MULTILINE)
+    assert [set(re.findall(r"`([\w.]+)`", row)) for row in rows] == FLOORS[::-1]
