@@ -81,7 +81,7 @@ def main(config: TrainConfig) -> None:
         if initial:
             initial.load_weights(model)
         objective = build_objective(model, config.regularizer)
-        heads = {head.head["name"]: build_head(head.head, spec, head.fitting.max_steps) for head in head_configs}
+        heads = {head.name: build_head(head, spec) for head in head_configs}
         Agent.of(spec, model, config.planner, config.planning, config.seed, heads, "cpu")  # finds mistakes by now
 
         trainer = Trainer(config, spec, accelerator, objective, clips, validation, progress)

@@ -18,7 +18,7 @@ from lewm.training.accelerator import choose_device
 @program("train_head", TrainHeadConfig)
 def main(config: TrainHeadConfig) -> None:
     run = Run.open(config.run, device=choose_device(config.device))
-    build_head(config.head, run.spec, config.fitting.max_steps)  # mistakes before any work
+    build_head(config.head_config, run.spec)  # mistakes before any work
     data = run.data(config.data_path)
     if not run.owns(data):
         raise InputError(

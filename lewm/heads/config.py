@@ -1,62 +1,63 @@
-"""The typed schema of configs/head/ and configs/train_head.yaml."""
+"""Schema of configs/head/ and configs/train_head.yaml, with the allowed ranges beside the fields."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, cast
 
-from omegaconf import OmegaConf
-
-from lewm.config import CONFIGS, Component, from_dict, suggestion
+from lewm.config import CONFIGS, Component, from_dict, read_yaml, suggestion
+from lewm.config.schema import Count, NonNegative, Range, Seed, Workers
 from lewm.errors import InputError
 
 
 @dataclass(frozen=True)
 class FittingConfig:
-    """How a head is fitted.
+    """Settings of the fitting of a head; settings of one head alone are arguments of its constructor.
 
     Attributes:
-      num_steps, batch_size, learning_rate, weight_decay: of AdamW; the rate warms up, then falls along a cosine.
+      num_steps: optimizer steps.
+      batch_size: examples in a step.
+      learning_rate: peak rate of AdamW; it warms up, then falls along a cosine.
+      weight_decay: weight decay of AdamW.
       max_steps: most model steps from a frame to its goal.
-      far_share: of temporal_distance: share of pairs that are any two frames, which count as max_steps apart.
+      far_share: share of the pairs that are any two frames and count as max_steps apart, for heads that count steps.
       max_frames: most frames of the training episodes to learn from, whole episodes drawn at random; embeddings take 4
         bytes x D for each.
     """
 
-    num_steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    max_steps: int
-    far_share: float
-    max_frames: int
-
-    def __post_init__(self) -> None:
-        for key in ("num_steps", "batch_size", "max_steps", "max_frames"):
-            if getattr(self, key) < 1:
-                raise InputError(f"fitting.{key}={getattr(self, key)} must be at least 1")
-        for key in ("learning_rate", "weight_decay"):
-            if not 0 <= getattr(self, key) < math.inf:
-                raise InputError(f"fitting.{key}={getattr(self, key)} must be at least 0")
-        if not 0 <= self.far_share < 1:
-            raise InputError(f"fitting.far_share={self.far_share} must be at least 0 and below 1")
+    num_steps: Count
+    batch_size: Count
+    learning_rate: NonNegative
+    weight_decay: NonNegative
+    max_steps: Count
+    far_share: Annotated[float, Range(0, 0.99)]  # at 1, no pair would have a number of steps
+    max_frames: Count
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """A file of configs/head/."""
+    """A file of configs/head/.
+
+    Attributes:
+      head: name in lewm.heads.HEADS and constructor arguments.
+      fitting: settings of the fitting.
+    """
 
     head: Component
     fitting: FittingConfig
+
+    @property
+    def name(self) -> str:
+        """Name in lewm.heads.HEADS, and of the folder in a run."""
+        return str(self.head.get("name"))
 
 
 @dataclass(frozen=True)
 class TrainHeadConfig:
     run: str
     data_path: str | None
-    seed: int
+    seed: Seed
     device: str
-    num_threads: int | None
+    num_threads: Workers | None
     head: Component
     fitting: FittingConfig
 
@@ -66,7 +67,14 @@ class TrainHeadConfig:
 
 
 def read_heads(entries: Iterable[str | Component]) -> list[HeadConfig]:
-    """The configurations of configs/head/ of these names, or of {name, what differs from the file}."""
+    """Reads files of configs/head/.
+
+    Args:
+      entries: names of the files, or {name, **changes}, where a change is any key below head or fitting.
+
+    Raises:
+      InputError: there is no such file or key, or a value is out of its range.
+    """
     return [_read_head(entry if isinstance(entry, dict) else {"name": entry}) for entry in entries]
 
 
@@ -75,7 +83,7 @@ def _read_head(entry: Component) -> HeadConfig:
     name = str(entry.get("name"))
     if name not in files:
         raise InputError(f"no head {name!r}{suggestion(name, files)}")
-    values = cast(dict[str, dict[str, Any]], OmegaConf.to_container(OmegaConf.load(files[name])))
+    values = read_yaml(files[name])
     for key, value in entry.items():
         groups = [group for group in values.values() if key in group]
         if not groups:

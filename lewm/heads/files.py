@@ -2,79 +2,104 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import save_file
 
+from lewm.config import Component, from_dict, known_keys
 from lewm.errors import InputError
 from lewm.files import sha256_of, whole_folder, write_json
-from lewm.heads.config import HeadConfig
+from lewm.heads.config import FittingConfig, HeadConfig
 from lewm.heads.fitting import FittedHead, build_head
+from lewm.heads.head import Head
 from lewm.training.checkpoint import Checkpoint
+from lewm.training.tensors import load_weights
 
 FORMAT = "lewm-head"
-VERSION = 2
+VERSION = 3
+WEIGHTS, DESCRIPTION = "head.safetensors", "head.json"
 
 
-def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead, weights_hash: str) -> Path:
+@dataclass(frozen=True)
+class _Description:
+    """Content of head.json beside its format and version.
+
+    Attributes:
+      model_weights: SHA-256 of the model.safetensors that the head was fitted to.
+      files: SHA-256 of each file, by name.
+      head: configuration of the head.
+      fitting: settings that it was fitted with.
+      errors: errors on held-out episodes, by name.
+    """
+
+    model_weights: str
+    files: dict[str, str]
+    head: Component
+    fitting: FittingConfig
+    errors: dict[str, Any]
+
+
+def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead, model_weights: str) -> Path:
     """Writes <run_dir>/heads/<name>, whole or not at all.
 
     Args:
-      run_dir: the run folder.
-      config: of the head.
+      run_dir: run folder.
+      config: configuration of the head.
       fitted: the head and its errors.
-      weights_hash: SHA-256 of the model.safetensors that it was fitted to.
+      model_weights: SHA-256 of the model.safetensors that the head was fitted to.
+
+    Returns:
+      The folder of the head.
 
     Raises:
       InputError: the disk is full.
     """
-    name = config.head["name"]
-    path = run_dir / "heads" / name
+    path = run_dir / "heads" / config.name
     tensors = {key: value.contiguous() for key, value in fitted.head.state_dict().items()}
-    described = {
-        "format": FORMAT,
-        "version": VERSION,
-        "weights": weights_hash,
-        **asdict(config),
-        "errors": fitted.errors,
-    }
     with whole_folder(path) as partial:
         try:
-            save_file(tensors, partial / "head.safetensors")
-        except SafetensorError as error:  # of a full disk, say
+            save_file(tensors, partial / WEIGHTS)
+        except SafetensorError as error:  # a full disk, say
             raise InputError(f"cannot write the head {path} ({error}): make room, then fit it again") from error
-        write_json(partial / "head.json", described)
+        files = {WEIGHTS: sha256_of(partial / WEIGHTS)}
+        described = _Description(model_weights, files, config.head, config.fitting, fitted.errors)
+        write_json(partial / DESCRIPTION, {"format": FORMAT, "version": VERSION, **asdict(described)})
     return path
 
 
-class Heads(Mapping[str, nn.Module]):
+class Heads(Mapping[str, Head]):
     """The heads of a run by name, in eval mode and without gradients of their weights. Each is read when asked for.
 
     Args:
-      run_dir: the run folder.
+      run_dir: run folder.
       checkpoint: checkpoint whose weights the heads must have been fitted to.
       device: device of the heads.
     """
 
     def __init__(self, run_dir: Path, checkpoint: Checkpoint, device: str) -> None:
         self._run_dir, self._checkpoint, self._device = run_dir, checkpoint, device
-        self._read: dict[str, nn.Module] = {}
+        self._read: dict[str, Head] = {}
+        self._hashes: dict[str, str] = {}
 
-    def __getitem__(self, name: str) -> nn.Module:
-        """InputError: it is not there, is damaged, or was fitted to other weights."""
+    def __getitem__(self, name: str) -> Head:
+        """The head of a name. InputError: it is not there, is damaged, or was fitted to other weights."""
         if name not in self._read:
-            self._read[name] = (
-                _read_head(self._run_dir, name, self._checkpoint).to(self._device).eval().requires_grad_(False)
-            )
+            path, again = self._run_dir / "heads" / name, f"scripts/train_head.py run={self._run_dir} head={name}"
+            if not path.exists():
+                raise InputError(f"{self._run_dir} holds no head {name!r}: fit it with {again}")
+            try:
+                head, self._hashes[name] = _read_head(path, self._checkpoint)
+            except InputError as error:
+                raise InputError(f"{error}: fit it again with {again}") from None
+            self._read[name] = head.to(self._device).eval().requires_grad_(False)
         return self._read[name]
 
     def used(self) -> dict[str, str]:
-        """The heads that were asked for so far, and SHA-256 of their weights."""
-        return {name: sha256_of(self._run_dir / "heads" / name / "head.safetensors") for name in sorted(self._read)}
+        """SHA-256 of the weights of each head that was asked for so far, by name."""
+        return dict(sorted(self._hashes.items()))
 
     def __contains__(self, name: object) -> bool:
         return name in self._names()
@@ -86,33 +111,35 @@ class Heads(Mapping[str, nn.Module]):
         return len(self._names())
 
     def _names(self) -> list[str]:
-        found = sorted((self._run_dir / "heads").glob("*/head.json"))
+        found = sorted((self._run_dir / "heads").glob(f"*/{DESCRIPTION}"))
         return [path.parent.name for path in found if path.parent.suffix != ".partial"]
 
 
-def _read_head(run_dir: Path, name: str, checkpoint: Checkpoint) -> nn.Module:
-    path, again = run_dir / "heads" / name, f"scripts/train_head.py run={run_dir} head={name}"
-    if not path.exists():
-        raise InputError(f"{run_dir} holds no head {name!r}: fit it with {again}")
+def _read_head(path: Path, checkpoint: Checkpoint) -> tuple[Head, str]:
+    """The head in a folder, and the SHA-256 of its weights."""
+    described = _read_description(path / DESCRIPTION)
+    if described.model_weights != checkpoint.weights_hash:
+        raise InputError(f"{path} was fitted to other weights than those of {checkpoint.path}")
+    if described.head.get("name") != path.name:
+        raise InputError(f"{path} is damaged: it holds the head {described.head.get('name')!r}")
+    sha256 = str(described.files.get(WEIGHTS))
     try:
-        described: dict[str, Any] = json.loads((path / "head.json").read_text())
-        tensors = load_file(path / "head.safetensors")
-        if (described["format"], described["version"]) != (FORMAT, VERSION):
-            raise InputError(f"{path} is not a head of format {FORMAT} version {VERSION}: fit it again with {again}")
-        component, weights = described["head"], described["weights"]
-        max_steps = described["fitting"]["max_steps"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is damaged ({error!r}): fit it again with {again}") from None
-    if weights != checkpoint.weights_hash:
-        raise InputError(
-            f"{path} was fitted to other weights than those of {checkpoint.path}: fit it again with {again}"
-        )
-    head = build_head(component, checkpoint.spec, max_steps)
+        head = build_head(HeadConfig(described.head, described.fitting), checkpoint.spec)
+    except InputError as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    load_weights(head, path / WEIGHTS, sha256, "head")
+    return head, sha256
+
+
+def _read_description(file: Path) -> _Description:
+    """The content of head.json. Unknown keys are ignored: later versions may have more."""
     try:
-        head.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"the weights in {path} do not fit the head ({reason}): fit it again with {again}") from None
-    return head
+        values = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} is missing or damaged ({error})") from None
+    if not isinstance(values, dict) or (values.get("format"), values.get("version")) != (FORMAT, VERSION):
+        raise InputError(f"{file} does not describe a head of format {FORMAT} version {VERSION}")
+    try:
+        return cast(_Description, from_dict(known_keys(values, _Description), _Description))
+    except InputError as error:
+        raise InputError(f"{file} is damaged: {error}") from None

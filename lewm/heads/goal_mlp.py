@@ -1,4 +1,4 @@
-"""The MLP of the heads: what it is given are the embeddings of frames seen and of a goal frame."""
+"""MLP of the heads, from the embeddings of the last frames and of a goal frame."""
 
 from typing import cast
 
@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 
 class GoalMLP(nn.Module):
-    """Embeddings, standardized, through an MLP with LayerNorms: (..., num_inputs, D) -> (..., output_dim).
+    """MLP with LayerNorms on standardized embeddings: (..., num_inputs, D) -> (..., output_dim).
 
     The inputs are frames, oldest first, and the goal. The newest frame is taken as it is, the others as differences to
     it: close to the goal little else than the small difference matters.
 
     Args:
-      embedding_dim: D.
-      num_inputs: embeddings side by side.
-      output_dim: of the result.
+      embedding_dim: D, width of an embedding.
+      num_inputs: number of embeddings, the goal included.
+      output_dim: width of the output.
       hidden_dim: width of the hidden layers.
-      num_layers: hidden layers.
+      num_layers: number of hidden layers.
 
     Raises:
       ValueError: a size is too small.
@@ -40,11 +40,15 @@ class GoalMLP(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, output_dim))
 
     def fit_normalization(self, z: Tensor) -> None:
-        """Takes the mean of (F, D) embeddings, and one spread for all dimensions: directions that are noise stay so."""
+        """Takes mean and spread of (F, D) embeddings.
+
+        The spread is one number for all dimensions: otherwise those that are noise would be blown up.
+        """
         self.mean.copy_(z.mean(0))
         self.std.copy_((z - z.mean(0)).square().mean().sqrt().clamp(min=1e-6))
 
     def forward(self, z: Tensor) -> Tensor:
+        """(..., num_inputs, D), oldest frame first and the goal last -> (..., output_dim)."""
         z = (z - self.mean) / self.std
         before, newest, goal = z[..., :-2, :], z[..., -2:-1, :], z[..., -1:, :]
         return cast(Tensor, self.layers(torch.cat([newest - before, newest, goal - newest], dim=-2).flatten(-2)))

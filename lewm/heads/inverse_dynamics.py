@@ -1,25 +1,28 @@
-"""Goal-conditioned inverse dynamics on frozen embeddings (GC-IDM, arXiv 2605.08732): which action leads to the goal."""
+"""Goal-conditioned inverse dynamics on frozen embeddings (GC-IDM, arXiv 2605.08732)."""
 
-from typing import cast
+from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from lewm.heads.action_head import ActionHead
+from lewm.heads.config import FittingConfig
 from lewm.heads.goal_mlp import GoalMLP
+from lewm.training.model_spec import ModelSpec
 
 
-class InverseDynamics(nn.Module):
-    """An MLP from the embeddings of the last frames and of the goal to the action block to act out next.
+class InverseDynamics(ActionHead):
+    """MLP from the embeddings of the last frames and of a goal to the next action block.
 
     Args:
-      embedding_dim: D.
-      action_dim: A.
+      embedding_dim: D, width of an embedding.
+      action_dim: A, numbers in an action block.
       context: T, last frames that it sees; one frame does not show how fast things move.
-      hidden_dim, num_layers: of the MLP.
+      hidden_dim: width of the hidden layers.
+      num_layers: number of hidden layers.
 
-    Attributes:
-      context: as given.
+    Raises:
+      ValueError: a size is below 1.
     """
 
     def __init__(self, embedding_dim: int, action_dim: int, context: int, hidden_dim: int, num_layers: int) -> None:
@@ -29,8 +32,12 @@ class InverseDynamics(nn.Module):
         self.context = context
         self.mlp = GoalMLP(embedding_dim, context + 1, action_dim, hidden_dim, num_layers)
 
+    @classmethod
+    def sizes(cls, spec: ModelSpec, fitting: FittingConfig) -> dict[str, Any]:
+        return {"embedding_dim": spec.model.embedding_dim, "action_dim": spec.action_dim}
+
     def forward(self, z: Tensor, z_goal: Tensor) -> Tensor:
-        """The (B, A) normalized action block, not clipped to any bounds.
+        """Predicts the (B, A) normalized action block, not clipped to any bounds.
 
         Args:
           z: (B, t, D) embeddings of the last frames, one model step apart, oldest first. Of more than `context` the
@@ -42,9 +49,5 @@ class InverseDynamics(nn.Module):
         return cast(Tensor, self.mlp(z))
 
     def fit_normalization(self, z: Tensor) -> None:
-        """Takes mean and spread of (..., D) embeddings of the training split."""
+        """Takes mean and spread of (..., D) embeddings of the training episodes."""
         self.mlp.fit_normalization(z.flatten(0, -2))
-
-    def loss(self, z: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
-        """() the mean squared error, given the (B, A) recorded action blocks."""
-        return F.mse_loss(self(z, z_goal), actions)

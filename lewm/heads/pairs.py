@@ -1,4 +1,4 @@
-"""Frames and goal frames of recorded episodes, with what lies between them: what heads learn from."""
+"""Pairs of a frame and a goal frame from recorded episodes, with the actions or the steps between them."""
 
 from typing import NamedTuple
 
@@ -11,13 +11,13 @@ from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
 
 
-class Pairs(NamedTuple):
-    """N frames, each with frames before it and a goal frame.
+class GoalPairs(NamedTuple):
+    """N frames with the frames before them, a goal frame for each, and the actions in between.
 
     Attributes:
       frames: (N, T) indices into PairSampler.rows, K env steps apart, oldest first; the last is the one to act from.
-      goals: (N,) indices of the goal frames.
-      actions: (N, A) normalized action blocks that were acted out after the last frame.
+      goals: (N,) indices into PairSampler.rows, later in the same episode.
+      actions: (N, A) normalized action blocks that were executed after the last frame.
     """
 
     frames: NDArray[np.int64]
@@ -26,16 +26,21 @@ class Pairs(NamedTuple):
 
 
 class PairSampler:
-    """Draws pairs of frames of whole episodes. Every frame can be drawn, whatever its place on the K-strided grid.
+    """Sampler of pairs of frames from some episodes of a dataset.
+
+    Every frame of an episode can be drawn, whether or not it lies on the grid of every K-th frame.
 
     Args:
-      data: the dataset.
-      episode_ids: (E,) the episodes to draw from.
-      frameskip: K.
-      normalizer: of the actions.
+      data: dataset.
+      episode_ids: (E,) indices of the episodes to draw from.
+      frameskip: K, env steps in a model step.
+      normalizer: statistics that actions are normalized by.
 
     Attributes:
       rows: (F,) row in the dataset of each frame of these episodes.
+
+    Raises:
+      InputError: no episode is as long as a model step.
     """
 
     def __init__(self, data: Episodes, episode_ids: NDArray, frameskip: int, normalizer: ActionNormalizer) -> None:
@@ -52,13 +57,19 @@ class PairSampler:
         self._actions = normalizer.normalize(training_actions(data, episode_ids)).numpy()
         self._starts = np.flatnonzero(self._after >= frameskip)
 
-    def ahead(self, num: int, context: int, max_steps: int, rng: np.random.Generator) -> Pairs:
-        """Draws goals 1 ... max_steps x K env steps ahead, as far as the episode goes, all equally likely.
+    def ahead(self, num: int, context: int, max_steps: int, rng: np.random.Generator) -> GoalPairs:
+        """Draws frames with goals 1 ... max_steps x K env steps ahead, within the episode, all equally likely.
 
         Goals less than a model step ahead are among them: to stay at a goal has to be learned, too.
 
         Mostly all `context` frames are shown, and a tenth of the time a random number of them, at least 1; the oldest
         stands for those before it, as at the start of an episode.
+
+        Args:
+          num: N, number of pairs.
+          context: T, frames up to the one to act from, itself included.
+          max_steps: most model steps from a frame to its goal.
+          rng: source of the pairs.
         """
         starts = self._starts[rng.integers(len(self._starts), size=num)]
         reach = np.minimum(max_steps * self._frameskip, self._after[starts])
@@ -68,7 +79,7 @@ class PairSampler:
         shown = np.minimum(shown, most_shown)
         back = np.minimum(np.arange(context)[::-1], shown[:, None])
         steps = self._first_action[starts][:, None] + np.arange(self._frameskip)
-        return Pairs(
+        return GoalPairs(
             frames=starts[:, None] - self._frameskip * back,
             goals=starts + gaps,
             actions=self._actions[steps].reshape(num, -1),
@@ -77,10 +88,10 @@ class PairSampler:
     def apart(
         self, num: int, far_share: float, rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Draws pairs at any distance.
+        """Draws pairs of frames at any distance.
 
         Args:
-          num: N.
+          num: N, number of pairs.
           far_share: share of the pairs whose second frame is any frame of any episode.
           rng: source of the pairs.
 
@@ -96,6 +107,16 @@ class PairSampler:
 
 
 def choose_episodes(data: Episodes, episode_ids: NDArray, max_frames: int, seed: int) -> NDArray[np.int64]:
-    """As many of the episodes, drawn at random, as have max_frames frames together; at least one."""
+    """Draws whole episodes at random that have at most max_frames frames together, but at least one.
+
+    Args:
+      data: dataset.
+      episode_ids: (E,) indices of the episodes to choose from.
+      max_frames: most frames.
+      seed: seed of the choice.
+
+    Returns:
+      (n,) indices of the chosen episodes, ascending.
+    """
     order = np.random.default_rng(seed).permutation(episode_ids)
     return np.sort(order[: max(data.index.subset(order).num_whole(max_frames), 1)])

@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors and JSON in a folder that appears whole or not at all. Loading one runs no code from it."""
+"""Checkpoints: folders of safetensors and JSON that appear whole or not at all. Loading one runs no code from it."""
 
 import json
 import re
@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lewm.errors import InputError
 from lewm.files import sha256_of, whole_folder, write_json
 from lewm.training.model_spec import ModelSpec
+from lewm.training.tensors import load_weights, read_tensors
 
 FORMAT = "lewm-model"
 VERSION = 1
@@ -28,7 +29,7 @@ class Checkpoint:
 
     Attributes:
       path: the folder.
-      spec: what using the weights takes.
+      spec: specification of the model.
       step: training steps that led to the weights.
       hashes: SHA-256 of each file, by name.
     """
@@ -60,33 +61,23 @@ class Checkpoint:
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 of the weights: which model this is."""
+        """SHA-256 of the weights, by which heads and results name the model."""
         return self.hashes[WEIGHTS]
 
     def load_weights(self, model: nn.Module) -> None:
-        """Fills a model of this architecture."""
-        tensors = self._read(WEIGHTS)
-        for name, value in tensors.items():
-            if value.is_floating_point() and not value.isfinite().all():
-                raise InputError(f"{self.path / WEIGHTS} is damaged: {name} is not finite everywhere")
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise InputError(f"the weights in {self.path} do not fit the model: {_last_line(error)}") from None
+        """Fills a model of this architecture. InputError: the weights are missing, damaged, NaN, or do not fit."""
+        load_weights(model, self.path / WEIGHTS, self.hashes.get(WEIGHTS), "model")
 
     def load_regularizer(self, regularizer: nn.Module) -> None:
-        """Fills what a regularizer keeps, such as a calibration."""
-        try:
-            regularizer.load_state_dict(self._read(REGULARIZER))
-        except RuntimeError as error:
-            raise InputError(f"the regularizer in {self.path} does not fit: {_last_line(error)}") from None
+        """Fills the buffers of a regularizer, such as a calibration. InputError: as for the weights."""
+        load_weights(regularizer, self.path / REGULARIZER, self.hashes.get(REGULARIZER), "regularizer")
 
     def load_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Fills an optimizer of the model's parameters. InputError: a tensor is missing, or does not fit."""
         state: dict[int, dict[str, Tensor]] = {}
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         try:
-            for name, value in self._read(OPTIMIZER).items():
+            for name, value in read_tensors(self.path / OPTIMIZER, self.hashes.get(OPTIMIZER)).items():
                 index, key = name.split(".")
                 if value.dim() and value.shape != parameters[int(index)].shape:
                     raise ValueError(f"{name} has the shape {tuple(value.shape)}")
@@ -100,16 +91,6 @@ class Checkpoint:
         if self.step and (lacking or not keys):
             raise InputError(f"the optimizer in {self.path} lacks tensors of {len(lacking)} parameters")
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-    def _read(self, name: str) -> dict[str, Tensor]:
-        """The tensors of a file. InputError: it is not the one that was written."""
-        path = self.path / name
-        try:
-            if sha256_of(path) != self.hashes.get(name):
-                raise InputError(f"{path} is damaged: its SHA-256 is not the one in {DESCRIPTION}")
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"{path} is missing or damaged: {error}") from None
 
 
 def save_checkpoint(
@@ -127,11 +108,19 @@ def save_checkpoint(
 
     Args:
       folder: checkpoints/ of the run folder.
-      spec: what using the weights takes.
+      spec: specification of the model.
       step: training steps made so far.
-      model, regularizer, optimizer: what is saved.
-      keep_last: checkpoints that are kept, this one included.
-      keep_every: checkpoints whose step is a multiple of this are kept, too.
+      model: model whose weights are saved.
+      regularizer: regularizer whose buffers are saved.
+      optimizer: optimizer whose state is saved.
+      keep_last: number of latest checkpoints that stay, this one included.
+      keep_every: checkpoints whose step is a multiple of this stay, too; None for no others.
+
+    Returns:
+      The folder of the checkpoint.
+
+    Raises:
+      InputError: the disk is full.
     """
     path = folder / f"step_{step:07d}"
     for remains in folder.glob("*.partial"):  # a killed process left them
@@ -176,10 +165,6 @@ def find_checkpoint(path: Path) -> Path:
     if latest is None:
         raise InputError(f"{path} holds no checkpoint: give the folder of a trained run")
     return latest
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).splitlines()[-1].strip()
 
 
 def _contiguous(module: nn.Module) -> dict[str, Tensor]:

@@ -25,6 +25,8 @@ from lewm.training.checkpoint import Checkpoint, save_checkpoint
 from lewm.training.interrupt import Interrupt
 from lewm.training.model_spec import ModelSpec
 from lewm.training.objective import Loss, Objective
+from lewm.training.schedule import learning_rate
+from lewm.training.tensors import not_finite
 
 Validate = Callable[[JEPA], dict[str, float]]
 
@@ -180,7 +182,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _save(self, step: int) -> None:
-        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
+        if not_finite(self.model.state_dict()):
             raise InputError(
                 f"weights are not finite at step {step}: lower training.learning_rate="
                 f"{self.config.training.learning_rate}; the last checkpoint is kept"
@@ -197,14 +199,6 @@ class Trainer:
                 keep_every=self.config.training.keep_every,
             )
         self.accelerator.wait_for_everyone()
-
-
-def learning_rate(step: int, num_steps: int, warmup_fraction: float) -> float:
-    """Factor of the peak rate: linear warmup, then cosine to 0."""
-    warmup = round(warmup_fraction * num_steps)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(num_steps - warmup, 1)))
 
 
 def copy_last_loss(z: Tensor) -> float:

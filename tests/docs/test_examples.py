@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from lewm.config import from_dict
+from lewm.heads import HEADS
+from lewm.heads.config import HeadConfig
 from tests.docs.pages import Block, blocks
+from tests.training.linear_world import FRAMESKIP, SMALL, SPEED, fit, write_walks
 
 EXAMPLES = {f"{block.page}:{number}": block for number, block in enumerate(blocks("python"))}
 EXAMPLES = {name: block for name, block in EXAMPLES.items() if block.page != "README.md"}
@@ -84,3 +88,11 @@ def test_the_goal_cost_of_the_recipe_is_zero_at_the_goal():
     z = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     at_goal, across = cost(z[:, None, None], z[[0, 0]], torch.zeros(2, 1, 1, 1))[:, 0].tolist()
     assert (at_goal, across) == (0.0, 1.0)
+
+
+def test_the_head_of_the_recipe_learns_the_way_of_a_straight_walk(tmp_path, monkeypatch):
+    waypoint = example_with("class Waypoint")["Waypoint"]
+    monkeypatch.setitem(HEADS, "waypoint", waypoint)
+    config = from_dict({"head": {"name": "waypoint", "bias": True}, "fitting": SMALL}, HeadConfig)
+    errors = fit(write_walks(tmp_path / "data", num_episodes=20), config).errors
+    assert errors["mean_squared_error"] < 0.6 * (FRAMESKIP * SPEED / 10) ** 2 / 2  # of staying where it is

@@ -9,11 +9,12 @@ import torch
 from lewm.errors import InputError
 from lewm.files import sha256_of
 from lewm.heads import HEADS
-from lewm.heads.files import save_head
+from lewm.heads.files import VERSION, save_head
 from lewm.heads.fitting import FittedHead, build_head
 from lewm.regularizers import SIGReg
 from lewm.run import Run
 from lewm.training.checkpoint import save_checkpoint
+from tests.heads.damages import DAMAGES, edited_head
 from tests.training.linear_world import head_config, spec_for, write_walks
 
 NAMES = sorted(HEADS)
@@ -31,12 +32,12 @@ def save_run(run_dir, spec, seed=0):
     return save_checkpoint(run_dir / "checkpoints", spec, 1 + seed, model, SIGReg(), optimizer)
 
 
-def save_random_head(run_dir, spec, name, seed=1, weights_hash=None):
+def save_random_head(run_dir, spec, name, seed=1, fitted_to=None):
     config = head_config(name)
     torch.manual_seed(seed)
-    head = build_head(config.head, spec, config.fitting.max_steps)
-    weights_hash = weights_hash or Run.open(run_dir).checkpoint.weights_hash
-    save_head(run_dir, config, FittedHead(head, {"r2": 0.5}), weights_hash)
+    head = build_head(config, spec)
+    fitted_to = fitted_to or Run.open(run_dir).checkpoint.weights_hash
+    save_head(run_dir, config, FittedHead(head, {"r2": 0.5}), fitted_to)
     return head
 
 
@@ -99,7 +100,7 @@ def test_a_head_of_other_weights_is_refused(own_run, spec):
 def test_a_head_belongs_to_the_weights_it_was_fitted_to_and_not_to_those_at_the_time_it_is_saved(own_run, spec):
     fitted_to = sha256_of(next((own_run / "checkpoints").iterdir()) / "model.safetensors")
     save_run(own_run, spec, seed=1)
-    save_random_head(own_run, spec, "inverse_dynamics", weights_hash=fitted_to)
+    save_random_head(own_run, spec, "inverse_dynamics", fitted_to=fitted_to)
     assert "other weights" in refusal(own_run, "inverse_dynamics")
     shutil.rmtree(own_run / "checkpoints")
     save_run(own_run, spec)
@@ -116,28 +117,41 @@ def test_other_heads_than_the_one_asked_for_may_be_damaged(own_run):
     assert Run.open(own_run).heads["inverse_dynamics"] is not None
 
 
-@pytest.mark.parametrize(
-    ("file", "content"),
-    [("head.json", "{"), ("head.json", "[]"), ("head.json", '{"format": "lewm-head"}'), ("head.safetensors", "torn")],
-)
-def test_a_damaged_head_is_refused_by_its_path(own_run, file, content):
-    (own_run / "heads" / "inverse_dynamics" / file).write_text(content)
-    assert str(own_run / "heads" / "inverse_dynamics") in refusal(own_run, "inverse_dynamics")
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_head_is_refused_in_one_line_by_its_path_and_with_the_remedy(own_run, damage):
+    path = own_run / "heads" / "inverse_dynamics"
+    damage(path)
+    message = refusal(own_run, "inverse_dynamics")
+    assert str(path) in message
+    assert f"train_head.py run={own_run} head=inverse_dynamics" in message
 
 
-@pytest.mark.parametrize("version", [1, 99])  # of version 1, the inputs were others
-def test_a_head_of_another_version_is_refused(own_run, version):
-    path = own_run / "heads" / "inverse_dynamics" / "head.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
-    assert "version" in refusal(own_run, "inverse_dynamics")
+def test_a_head_of_another_version_is_told_from_a_damaged_one(own_run):
+    edited_head(lambda described: described.update(version=VERSION - 1))(own_run / "heads" / "inverse_dynamics")
+    message = refusal(own_run, "inverse_dynamics")
+    assert f"version {VERSION}" in message and "damaged" not in message
 
 
 def test_weights_of_another_size_are_refused(own_run):
-    path = own_run / "heads" / "inverse_dynamics" / "head.json"
-    described = json.loads(path.read_text())
-    described["head"]["hidden_dim"] = 32
-    path.write_text(json.dumps(described))
+    edited_head(lambda described: described["head"].update(hidden_dim=32))(own_run / "heads" / "inverse_dynamics")
     assert "do not fit" in refusal(own_run, "inverse_dynamics")
+
+
+def test_keys_of_later_versions_are_ignored(own_run):
+    def extend(described):
+        described.update(later=1)
+        described["fitting"].update(later=1)
+
+    edited_head(extend)(own_run / "heads" / "inverse_dynamics")
+    assert Run.open(own_run).heads["inverse_dynamics"] is not None
+
+
+def test_heads_that_were_used_are_told_apart_by_the_hash_of_their_weights(run):
+    heads = Run.open(run[0]).heads
+    assert heads.used() == {}
+    assert heads["temporal_distance"] is not None
+    file = run[0] / "heads" / "temporal_distance" / "head.safetensors"
+    assert heads.used() == {"temporal_distance": sha256_of(file)}
 
 
 def test_a_head_replaces_the_one_before_it(own_run, spec):

@@ -2,12 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from rich.progress import Progress
 
 from lewm.data.clips import split_episodes, training_actions
 from lewm.data.normalize import ActionNormalizer
+from lewm.heads import HEADS
 from lewm.heads.config import TrainHeadConfig, read_heads
+from lewm.heads.fitting import head_data
 from lewm.run import Run
 from lewm.training.model_spec import ModelSpec
 from scripts import train_head
@@ -15,8 +19,8 @@ from tests.conftest import collect_two_room
 from tests.programs import TINY, assert_one_line_error, compose, run_program
 from tests.runs import save_run
 
-SMALL = ("num_threads=1", "device=cpu", "fitting.num_steps=4", "fitting.batch_size=8", "head.hidden_dim=16")
-NAMES = ("behaviour_cloning", "inverse_dynamics", "temporal_distance")
+SMALL = ("num_threads=1", "device=cpu", "fitting.num_steps=4", "fitting.batch_size=8")
+NAMES = sorted(HEADS)
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +41,24 @@ def fit(run_dir, *words):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_head_is_fitted_and_can_be_used(run_dir, name, capsys):
     assert fit(run_dir, f"head={name}", "seed=3") is None
-    run = Run.open(run_dir)
-    assert name in run.heads
-    spec = run.spec
-    head, width = run.heads[name], spec.model.embedding_dim
-    if name == "inverse_dynamics":
-        assert head(torch.zeros(2, 1, width), torch.zeros(2, width)).shape == (2, spec.action_dim)
-    elif name == "temporal_distance":
-        assert head(torch.zeros(2, width), torch.zeros(2, width)).shape == (2,)
-    else:
-        frames = torch.zeros(2, 3, 48, 48, dtype=torch.uint8)
-        assert head(frames, frames).shape == (2, spec.action_dim)
+    head = Run.open(run_dir).heads[name]
+    assert type(head) is HEADS[name]
     printed = capsys.readouterr().out.replace("\n", "")
     assert f"{run_dir}/heads/{name}" in printed
-    for error in json.loads((run_dir / "heads" / name / "head.json").read_text())["errors"]:
-        assert f"held-out {error}" in printed
+    errors = json.loads((run_dir / "heads" / name / "head.json").read_text())["errors"]
+    assert errors
+    for error, value in errors.items():
+        assert f"held-out {error}: {value:.4f}" in printed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fitted_head_takes_what_the_model_gives_and_gives_what_it_is_judged_by(run_dir, two_room_data, name):
+    run, (config,) = Run.open(run_dir), read_heads([name])
+    assert fit(run_dir, f"head={name}") is None
+    head, (_, held_out) = run.heads[name], run.split(two_room_data)
+    data = head_data(head, run.model, run.spec, two_room_data, held_out, config, Progress(disable=True))
+    batch = head.draw(data, 3, np.random.default_rng(0))
+    assert head(batch.seen, batch.goals).shape == batch.targets.shape
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,6 +74,7 @@ def test_every_head_composes_as_the_file_that_train_reads(name):
         (["head.hiden_dim=3"], ["'head.hiden_dim'", "'head.hidden_dim'"]),
         (["head.num_layers=0"], ["num_layers=0"]),
         (["head.context=0"], ["context=0"]),
+        (["+head.embedding_dim=7"], ["embedding_dim"]),
         (["fitting.num_steps=0"], ["fitting.num_steps=0"]),
         (["fitting.far_share=1.5"], ["fitting.far_share=1.5"]),
         (["device=tpu"], ["device='tpu'"]),

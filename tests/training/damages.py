@@ -11,11 +11,11 @@ from lewm.files import sha256_of
 from lewm.training.checkpoint import VERSION
 
 
-def edited_description(change):
+def edited_description(change, file="model.json"):
     def damage(path):
-        described = json.loads((path / "model.json").read_text())
+        described = json.loads((path / file).read_text())
         change(described)
-        (path / "model.json").write_text(json.dumps(described))
+        (path / file).write_text(json.dumps(described))
 
     return damage
 
@@ -46,12 +46,12 @@ def flipped_bit(name):
     return damage
 
 
-def rewritten(name, change):
+def rewritten(name, change, file="model.json"):
     """Other tensors, with the hash that belongs to them."""
 
     def damage(path):
         tensors_changed(name, change)(path)
-        edited_description(lambda described: described["files"].update({name: sha256_of(path / name)}))(path)
+        edited_description(lambda described: described["files"].update({name: sha256_of(path / name)}), file)(path)
 
     return damage
 

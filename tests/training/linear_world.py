@@ -73,8 +73,9 @@ SMALL = {
 
 def head_config(name, head=(), **fitting):
     """The configuration of configs/head/<name>.yaml, small."""
-    component = read_heads([name])[0].head | {"hidden_dim": 64, "num_layers": 2} | dict(head)
-    return from_dict({"head": component, "fitting": SMALL | fitting}, HeadConfig)
+    component = read_heads([name])[0].head
+    small = {key: value for key, value in {"hidden_dim": 64, "num_layers": 2}.items() if key in component}
+    return from_dict({"head": component | small | dict(head), "fitting": SMALL | fitting}, HeadConfig)
 
 
 def fit(data, config, model=None, seed=0, spec=None):

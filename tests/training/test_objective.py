@@ -7,7 +7,8 @@ from torch import nn
 from lewm.clip import Clip
 from lewm.training.build import build_regularizer
 from lewm.training.objective import Objective
-from lewm.training.trainer import copy_last_loss, learning_rate
+from lewm.training.schedule import learning_rate
+from lewm.training.trainer import copy_last_loss
 from tests.programs import compose
 
 BATCH, FRAMES, DIM, ACTIONS = 5, 4, 3, 2

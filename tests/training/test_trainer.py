@@ -15,7 +15,7 @@ from lewm.errors import InputError
 from lewm.regularizers import Wristband
 from lewm.tracking import read_metrics
 from lewm.training.checkpoint import Checkpoint, latest_checkpoint
-from lewm.training.trainer import learning_rate
+from lewm.training.schedule import learning_rate
 from tests.programs import TINY, compose, make_trainer
 from tests.ranks import run_ranks
 
@@ -320,6 +320,36 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, two_room_data):
     with pytest.raises((InputError, FloatingPointError)):
         trainer.fit()
     assert latest_checkpoint(trainer.config.run_dir) is None
+
+
+def spoiled_after(trainer, step, spoil):
+    """The trainer, with a model that is spoiled in step number `step`, after the loss of that step was taken."""
+    done = []
+
+    def hook(*_):
+        done.append(None)
+        if len(done) == step:
+            with torch.no_grad():
+                spoil(trainer.model)
+
+    trainer.optimizer.optimizer.register_step_post_hook(hook)
+    return trainer
+
+
+def a_weight(model):
+    model.projector[0].weight[0, 0] = math.inf
+
+
+def a_running_variance(model):
+    next(value for name, value in model.named_buffers() if name.endswith("running_var")).fill_(math.nan)
+
+
+@pytest.mark.parametrize("spoil", [a_weight, a_running_variance])
+def test_a_model_that_no_loss_has_found_to_be_spoiled_is_never_saved(tmp_path, two_room_data, spoil):
+    trainer = trainer_in(tmp_path, two_room_data, "training.checkpoint_every=2", "training.validate_every=50")
+    with pytest.raises(InputError, match=r"weights are not finite at step 4.*training\.learning_rate"):
+        spoiled_after(trainer, 4, spoil).fit()
+    assert Checkpoint.open(latest_checkpoint(trainer.config.run_dir)).step == 2
 
 
 def test_a_loss_that_is_not_finite_is_an_input_error_that_names_the_remedy(tmp_path, two_room_data):
