@@ -98,7 +98,8 @@ class Cube(MujocoEnv):
         *(f"{joint}_velocity" for joint in _JOINTS),
         *(f"cube_{kind}_velocity_{axis}" for kind in ("linear", "angular") for axis in "xyz"),
     )
-    angles = _JOINTS[:6]
+    angles = _JOINTS[:6]  # the gripper's joints cannot turn round; the quaternion counts as four plain numbers
+    velocities = state_names[21:]
     metadata = {**MujocoEnv.metadata, "render_fps": 20}  # noqa: RUF012 (as in GoalEnv)
     variation_space = gym.spaces.Dict(
         {

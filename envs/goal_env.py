@@ -27,9 +27,10 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
       "variation": factors of variation, for this episode: {"agent_color": (0, 128, 0)} sets them, ["agent_color"] draws
         those and "all" draws all of them. The others have their defaults. A state is complete for a given variation.
 
-    A subclass sets `_state` to a first state and writes sample_state, advance, is_success and render; canonical if some
-    vectors are no states, vary if it has factors, sample_goal if goals are not drawn as starts are, is_over if an
-    episode can come to an end before its time, and distance where numbers of several kinds are in its state.
+    A subclass declares state_names, angles and velocities, sets `_state` to a first state and writes sample_state,
+    advance, is_success and render; canonical if some vectors are no states, vary if it has factors, sample_goal if
+    goals are not drawn as starts are, is_over if an episode can come to an end before its time, and distance where
+    numbers of several kinds are in its state.
 
     Args:
       frame_size: height and width of the frames, 48 to 512.
@@ -42,8 +43,10 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own spelling)
     state_names: tuple[str, ...]
     """S names, one for each number of `state`."""
-    angles: tuple[str, ...] = ()
-    """Those of state_names that are angles in radians, where 2 pi more is the same place."""
+    angles: tuple[str, ...]
+    """State names of angles in radians, where 2 pi more is the same place. Probes and distances treat them so."""
+    velocities: tuple[str, ...]
+    """State names of velocities, which are 0 in a state at rest."""
     variation_space: gym.spaces.Dict = gym.spaces.Dict()
     """Factors of variation and what they may be."""
     default_variation: Mapping[str, Any] = {}
@@ -56,6 +59,9 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     ) -> None:
         if frame_size not in FRAME_SIZES:
             raise ValueError(f"frame_size is {frame_size}; {type(self).__name__} draws frames of 48 to 512 pixels")
+        for kind in ("angles", "velocities"):
+            if unknown := set(getattr(self, kind)) - set(self.state_names):
+                raise ValueError(f"{kind}: {type(self).__name__} has no state number {min(unknown)!r}")
         self.frame_size, self.render_mode = frame_size, render_mode
         pixels = gym.spaces.Box(0, 255, (frame_size, frame_size, 3), np.uint8)
         self.observation_space = gym.spaces.Dict({"pixels": pixels, "state": state_space})
@@ -105,8 +111,8 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         return float(np.linalg.norm(self.at_rest(off)))
 
     def at_rest(self, state: State) -> State:
-        """(S,) `state` with 0 for every number whose name speaks of a velocity."""
-        return np.where(["velocity" in name for name in self.state_names], 0.0, state)
+        """(S,) `state` with 0 for every velocity."""
+        return np.where([name in self.velocities for name in self.state_names], 0.0, state)
 
     def moved(self, state: State, name: str, amount: float) -> State:
         """Changes one number of `state` (S,), and what has to change with it; for diagnostics.

@@ -28,6 +28,8 @@ class GymGoalEnv(GoalEnv):
         anything. Of an angle, the shorter way round counts.
       frame_size: height and width of the frames.
       angles: names of the state numbers that are angles in radians, free to turn.
+      velocities: names of the state numbers that are velocities; None takes MuJoCo's qvel. ValueError: it is None, and
+        the environment is none of MuJoCo's.
       state_names: names of the state numbers; those of MuJoCo's joints if None.
       play_steps: a goal is what this many steps of random play lead to from a start; 0: it is drawn like a start.
       play_repeat: chance that a step of random play repeats the action before it.
@@ -41,6 +43,7 @@ class GymGoalEnv(GoalEnv):
         tolerances: Mapping[str, float],
         frame_size: int = 64,
         angles: Sequence[str] = (),
+        velocities: Sequence[str] | None = None,
         state_names: Sequence[str] | None = None,
         play_steps: int = 0,
         play_repeat: float = 0.9,
@@ -61,6 +64,7 @@ class GymGoalEnv(GoalEnv):
         self.angles = tuple(angles)
         self._is_angle = np.zeros(len(self.state_names), bool)
         self._is_angle[self._indices("angles", angles)] = True
+        self.velocities = self._declared_velocities(env_id, velocities)
         self._watched = self._indices("tolerances", tolerances)
         self._tolerances = np.array(list(tolerances.values()), np.float64)
         if not (self._tolerances >= 0).all():
@@ -71,6 +75,17 @@ class GymGoalEnv(GoalEnv):
         # A space of its own: a space holds the generator that its samples come from.
         super().__init__(frame_size, state_space, gym.spaces.Box(low, high, dtype=np.float32), render_mode)
         self.metadata = {**GoalEnv.metadata, **original.metadata, "render_modes": ["rgb_array"]}
+
+    def _declared_velocities(self, env_id: str, velocities: Sequence[str] | None) -> tuple[str, ...]:
+        if velocities is not None:
+            self._indices("velocities", velocities)
+            return tuple(velocities)
+        if self._simulation.velocities is None:
+            raise ValueError(
+                f"give velocities=[...], the names of those state numbers of {env_id} that are velocities, [] for none:"
+                f" it has {list(self.state_names)}"
+            )
+        return tuple(self.state_names[i] for i in self._simulation.velocities)
 
     def _indices(self, argument: str, names: Iterable[str]) -> list[int]:
         for name in names:

@@ -25,9 +25,11 @@ class Simulation(ABC):
 
     Attributes:
       state_names: S names.
+      velocities: (V,) indices of the state numbers that are velocities; None if the environment does not say.
     """
 
     state_names: tuple[str, ...]
+    velocities: range | None = None
     packages: tuple[str, ...] = ("gymnasium",)
     """What draws and calculates."""
 
@@ -82,6 +84,7 @@ class MujocoSimulation(Simulation):
         self._backend = require()
         super().__init__(env)
         self.state_names = _mujoco_names(env.model)
+        self.velocities = range(env.model.nq, env.model.nq + env.model.nv)
         self._has_drawn = False
         scale = QUALITY.supersampling * frame_size / min(env.width, env.height)
         renderer = env.mujoco_renderer

@@ -49,6 +49,7 @@ class PushT(GoalEnv):
         "block_angular_velocity",
     )
     angles = ("block_angle",)
+    velocities = state_names[5:]
     variation_space = gym.spaces.Dict(
         {
             "agent_color": gym.spaces.Box(0, 255, (3,), np.uint8),

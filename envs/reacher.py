@@ -57,6 +57,7 @@ class Reacher(MujocoEnv):
 
     state_names = ("shoulder", "wrist", "shoulder_velocity", "wrist_velocity")
     angles = ("shoulder", "wrist")
+    velocities = ("shoulder_velocity", "wrist_velocity")
     metadata = {**MujocoEnv.metadata, "render_fps": 50}  # noqa: RUF012 (as in GoalEnv)
     variation_space = gym.spaces.Dict(
         {

@@ -37,6 +37,7 @@ class TwoRoom(GoalEnv):
     """
 
     state_names = ("agent_x", "agent_y")
+    angles = velocities = ()  # an action is the velocity of its step, and nothing of it lasts
     # The door is wider than the widest disc, and does not reach the corners of the arena, wherever they are.
     variation_space = gym.spaces.Dict(
         {

@@ -88,7 +88,7 @@ def latent_distances(
       rng: draws the direction of each change.
     """
     found = {}
-    for name in (name for name in env.state_names if "velocity" not in name):
+    for name in (name for name in env.state_names if name not in env.velocities):
         pairs, amounts, num_left_out = [], [], 0
         for state in states:
             amount = edge_of_success(env, state, name, rng.choice([-1, 1]))

@@ -22,6 +22,7 @@ class Walk(GoalEnv):
     """A point in the unit square that an action moves; the frame shows where it is."""
 
     state_names = ("x", "y")
+    angles = velocities = ()
 
     def __init__(self, frame_size=48, render_mode="rgb_array", step_s=0.0):
         state_space = gym.spaces.Box(0, 1, (2,), np.float64)

@@ -85,6 +85,19 @@ def test_every_number_of_the_state_has_a_name(config):
     assert env.state.shape == (len(set(env.state_names)),)
     assert env.state.dtype == np.float64
     assert set(env.angles) <= set(env.state_names)
+    assert set(env.velocities) <= set(env.state_names) - set(env.angles)
+
+
+def test_a_state_at_rest_differs_in_its_velocities_alone(config):
+    env = make(config)
+    env.reset(seed=0)
+    play(env, random_actions(env, NUM_STEPS, seed=0))
+    moving = [name in env.velocities for name in env.state_names]
+    still = env.at_rest(env.state)
+    np.testing.assert_array_equal(still[moving], 0)
+    np.testing.assert_array_equal(still[np.logical_not(moving)], env.state[np.logical_not(moving)])
+    if env.velocities:
+        assert np.abs(env.state[moving]).max() > 0
 
 
 def test_a_number_of_the_state_is_moved_by_the_amount_and_the_given_state_stays(config):

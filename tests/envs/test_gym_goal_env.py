@@ -71,7 +71,7 @@ def slider(monkeypatch):
 
 
 def slide(env_id="Slider-v0", **kwargs):
-    return GymGoalEnv(env_id, **{"tolerances": {"state_0": 0.5}, "frame_size": 48, **kwargs})
+    return GymGoalEnv(env_id, **{"tolerances": {"state_0": 0.5}, "frame_size": 48, "velocities": [], **kwargs})
 
 
 def configured(name):
@@ -101,6 +101,8 @@ def test_any_environment_with_a_state_a_picture_and_continuous_actions_will_do(s
         ("Slider-v0", {"tolerances": {"state_0": -1}}, "tolerances={'state_0': -1} must be at least 0"),
         ("Slider-v0", {"tolerances": {"state_0": np.nan}}, "must be at least 0"),
         ("Slider-v0", {"angles": ["tilt"]}, "angles: there is no state number 'tilt'"),
+        ("Slider-v0", {"velocities": ["speed"]}, "velocities: there is no state number 'speed'"),
+        ("Slider-v0", {"velocities": None}, r"give velocities=\[\.\.\.\].* Slider-v0 .*\['state_0'\]"),
         ("Slider-v0", {"state_names": ["x", "y"]}, "Slider-v0 has 1 state numbers"),
         ("Slider-v0", {"state_names": ["x", "x"]}, "a name of its own"),
         ("Slider-v0", {"play_steps": -1}, "play_steps=-1"),
@@ -187,6 +189,26 @@ def test_joints_have_the_names_of_the_model():
     assert env.state_names == ("slider", "hinge", "slider_velocity", "hinge_velocity")
 
 
+def test_at_rest_a_mujoco_model_does_not_move_whatever_its_numbers_are_called():
+    configured("inverted_pendulum")
+    env = GymGoalEnv("InvertedPendulum-v5", tolerances={}, state_names=["x", "tilt", "dx", "omega"])
+    assert env.velocities == ("dx", "omega")
+    np.testing.assert_array_equal(env.at_rest(np.array([1.0, 2, 3, 4])), [1, 2, 0, 0])
+
+
+def test_at_rest_a_position_with_velocity_in_its_name_stays():
+    configured("inverted_pendulum")
+    names = ["velocity_control", "hinge", "v", "w"]
+    env = GymGoalEnv("InvertedPendulum-v5", tolerances={}, state_names=names)
+    np.testing.assert_array_equal(env.at_rest(np.array([1.0, 2, 3, 4])), [1, 2, 0, 0])
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "MountainCarContinuous-v0"])
+def test_at_rest_classic_control_keeps_all_but_the_velocities_it_was_told(env_id):
+    env = GymGoalEnv(env_id, tolerances={}, state_names=["q", "dq"], velocities=["dq"])
+    np.testing.assert_array_equal(env.at_rest(np.array([1.0, 2])), [1, 0])
+
+
 @pytest.mark.parametrize("env_id", ["Ant-v5", "Walker2d-v5"])
 def test_the_state_of_a_body_in_contact_is_complete(env_id):
     if reason := why_no_env("inverted_pendulum"):
@@ -240,7 +262,7 @@ def test_the_activation_of_an_actuator_is_a_part_of_the_state(tmp_path):
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pygame", None)
     with pytest.raises(ImportError, match="Pendulum-v1 needs a package: pygame is not installed"):
-        GymGoalEnv("Pendulum-v1", tolerances={}, frame_size=49)
+        GymGoalEnv("Pendulum-v1", tolerances={}, frame_size=49, velocities=[])
 
 
 def test_a_mistake_in_the_configuration_is_one_line_for_the_user(slider):

@@ -11,6 +11,7 @@ class Cliff(Walk):
     """A walk that is over where x is above 0.9; a step from there fails."""
 
     state_names = ("x", "y_velocity")
+    velocities = ("y_velocity",)
 
     def advance(self, action):
         assert not self.is_over(), "an episode that was over has been played on"
