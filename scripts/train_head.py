@@ -17,8 +17,8 @@ from lewm.training.accelerator import choose_device
 
 @program("train_head", TrainHeadConfig)
 def main(config: TrainHeadConfig) -> None:
-    run = Run.open(config.run, device=choose_device(config.device))
-    build_head(config.head_config, run.spec)  # mistakes before any work
+    run, head_config = Run.open(config.run, device=choose_device(config.device)), config.head_config
+    build_head(head_config, run.spec)  # mistakes before any work
     data = run.data(config.data_path)
     if not run.owns(data):
         raise InputError(
@@ -27,10 +27,10 @@ def main(config: TrainHeadConfig) -> None:
     use_all_cores(config.num_threads, num_local_ranks=1)
     console, begin = Console(), time.perf_counter()
     with progress_bar(console) as progress:
-        fitted = fit_head(run.model, run.spec, data, config.head_config, seed=config.seed, progress=progress)
-    path = save_head(run.path, config.head_config, fitted, run.checkpoint.weights_hash)
+        fitted = fit_head(run.model, run.spec, data, head_config, seed=config.seed, progress=progress)
+    path = save_head(run.path, head_config, fitted, run.checkpoint.weights_hash)
     num_parameters = sum(parameter.numel() for parameter in fitted.head.parameters())
-    console.print(f"{config.head['name']}: {num_parameters:,} parameters, {time.perf_counter() - begin:.0f} s")
+    console.print(f"{head_config.name}: {num_parameters:,} parameters, {time.perf_counter() - begin:.0f} s")
     for name, value in fitted.errors.items():
         console.print(f"held-out {name}: {value:.4f}")
     console.print(f"head: {path}", soft_wrap=True)

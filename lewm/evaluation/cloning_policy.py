@@ -20,7 +20,7 @@ class CloningPolicy:
     """Does in each frame what the clone says.
 
     Args:
-      clone: lewm.models.BehaviourCloning, in eval mode.
+      clone: lewm.heads.BehaviourCloning, in eval mode.
       normalizer, frameskip: from blocks to raw actions.
       low, high: (a,) bounds of the raw actions.
       device: of the clone.

@@ -17,7 +17,7 @@ class Proposal:
     """Proposes a plan: H times the head's action block, and what the model says comes of it.
 
     Attributes:
-      head: lewm.models.InverseDynamics, fitted to the model's embeddings.
+      head: lewm.heads.InverseDynamics, fitted to the model's embeddings.
       window: most embeddings that a prediction of the model sees; the head sees all.
       low, high: (A,) bounds of an action block in normalized space; what is proposed is clipped to them.
     """

@@ -1,1 +1,1 @@
-"""Where model, regularizer and data meet: the objective, the loop, checkpoints."""
+"""Training of world models: objective, loop, checkpoints."""

@@ -12,7 +12,11 @@ from lewm.errors import InputError
 
 
 def start_accelerator(config: TrainConfig) -> Accelerator:
-    """Starts accelerate with the device and the precision of a configuration, and shares the cores among the ranks."""
+    """Starts accelerate with the device and precision of a configuration, and shares the cores among the ranks.
+
+    Raises:
+      InputError: precision or devices are unknown, not there, or do not go together.
+    """
     precisions = {"auto": "bf16" if torch.cuda.is_available() and config.device != "cpu" else "no"}
     precisions |= {"float32": "no", "bfloat16": "bf16"}
     if config.training.precision not in precisions:
@@ -34,7 +38,11 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
 
 
 def choose_device(device: str) -> str:
-    """cpu or cuda for auto, cpu or cuda. InputError: another word, or there is no GPU."""
+    """Resolves auto, cpu or cuda to cpu or cuda.
+
+    Raises:
+      InputError: it is another word, or cuda where torch sees no GPU.
+    """
     if device not in ("auto", "cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise InputError(f"device={device!r}: give auto or cpu, or cuda where torch sees a GPU")
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"

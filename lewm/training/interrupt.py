@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the training loop grants between two steps."""
+"""Ctrl-C and SIGTERM during training, noticed between two steps."""
 
 import signal
 from types import FrameType, TracebackType
@@ -11,7 +11,7 @@ from lewm.distributed import num_ranks
 
 
 class Interrupt:
-    """Remembers a first SIGINT or SIGTERM; a second one acts at once, as without this class."""
+    """Context in which a first SIGINT or SIGTERM is only remembered; a second one acts at once, as it does outside."""
 
     def __init__(self) -> None:
         self._wanted = False
@@ -25,7 +25,7 @@ class Interrupt:
         signal.signal(number, self._previous[signal.Signals(number)])
 
     def wanted(self, device: torch.device) -> bool:
-        """Whether any rank was interrupted; every rank gets the same answer."""
+        """True on all ranks if one of them was interrupted; `device` is that of the ranks' collectives."""
         if num_ranks() == 1:
             return self._wanted
         flag = torch.tensor(float(self._wanted), device=device)

@@ -1,4 +1,4 @@
-"""Model specification: what the weights need to be used, as model.json holds it beside them."""
+"""Model specification: architecture, frames, actions and data of a model, kept in model.json beside the weights."""
 
 import math
 from dataclasses import dataclass
@@ -22,9 +22,10 @@ class TrainingData:
       path: folder of the dataset.
       content_hash: hash of all its arrays.
       env_id: Gymnasium id of its environment.
-      state_names: S names of the numbers of a state.
+      state_names: (S,) names of the numbers of a state.
       angles: those of state_names that are angles in radians.
-      val_fraction, split_seed: arguments of split_episodes: which episodes were held out.
+      val_fraction: share of the episodes that were held out.
+      split_seed: seed of the split.
     """
 
     path: str
@@ -38,10 +39,10 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Everything but the weights that using a model takes.
+    """Specification of a trained model: with the weights, all that is needed to use it.
 
     Attributes:
-      model: architecture.
+      model: architecture of the model.
       frame_size: height and width of the frames, pixels.
       frameskip: K, env steps in a model step.
       normalizer: action statistics of the training split.
@@ -71,7 +72,13 @@ class ModelSpec:
 
     @classmethod
     def of(cls, config: TrainConfig, data: Episodes, normalizer: ActionNormalizer) -> "ModelSpec":
-        """The specification of the model that `config` trains on `data`."""
+        """Specification of the model that a configuration trains on a dataset.
+
+        Args:
+          config: configuration of the run.
+          data: dataset to train on.
+          normalizer: action statistics of the training split.
+        """
         metadata = data.metadata
         return cls(
             model=config.model,
@@ -93,7 +100,7 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
-        """Reads what dataclasses.asdict() made. Unknown keys are ignored: later versions may have more."""
+        """Inverse of dataclasses.asdict(). Unknown keys are ignored: later versions may have more."""
         return cast(ModelSpec, from_dict(known_keys(values, cls), cls))
 
     @property
@@ -102,7 +109,7 @@ class ModelSpec:
         return len(self.action_low) * self.frameskip
 
     def build_model(self) -> JEPA:
-        """A model with random weights from torch's global generator."""
+        """Builds a model with random weights from torch's global generator."""
         return build_model(self.model, self.frame_size, self.action_dim)
 
 
@@ -110,7 +117,7 @@ def build_model(config: ModelConfig, image_size: int, action_dim: int) -> JEPA:
     """Builds a model with random weights from torch's global generator.
 
     Args:
-      config: architecture.
+      config: architecture of the model.
       image_size: height and width of the frames, pixels.
       action_dim: A, numbers in an action block.
     """

@@ -1,4 +1,4 @@
-"""What is trained: next-embedding prediction and one regularizer (LeWM, section 3.2)."""
+"""Training objective: next-embedding prediction and one regularizer (LeWM, section 3.2)."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,13 @@ from lewm.regularizers import Regularizer
 
 
 class Loss(NamedTuple):
-    """total = prediction + weight x regularizer, each () float32."""
+    """Loss of a batch and its two terms, each () float32.
+
+    Attributes:
+      total: prediction + weight x regularizer.
+      prediction: mean squared error of the predicted embeddings.
+      regularizer: value of the regularizer, without its weight.
+    """
 
     total: Tensor
     prediction: Tensor
@@ -19,12 +25,12 @@ class Loss(NamedTuple):
 
 
 class Objective(nn.Module):
-    """The loss as a module with one forward, because that is what DDP wraps.
+    """Loss of a world model as a module with one forward, because that is what DDP wraps.
 
     Args:
-      model: trained through both sides of the prediction: no stop-gradient, no moving average.
-      regularizer: of the embeddings of all frames.
-      regularizer_weight: of its value.
+      model: world model, trained through both sides of the prediction: no stop-gradient, no moving average.
+      regularizer: regularizer of the embeddings of all frames.
+      regularizer_weight: weight of the regularizer's value.
     """
 
     def __init__(self, model: JEPA, regularizer: Regularizer, regularizer_weight: float) -> None:
@@ -32,7 +38,15 @@ class Objective(nn.Module):
         self.model, self.regularizer, self.regularizer_weight = model, regularizer, regularizer_weight
 
     def forward(self, clip: Clip, generator: torch.Generator) -> tuple[Loss, Tensor]:
-        """Returns the loss and the (B, T, D) embeddings, float32 and detached, for diagnostics."""
+        """Computes the loss of a batch.
+
+        Args:
+          clip: batch of clips.
+          generator: source of the regularizer's directions, equal on all ranks.
+
+        Returns:
+          The loss, and the (B, T, D) embeddings, float32 and detached, for diagnostics.
+        """
         z = self.model.encode(clip.pixels)
         z_next = self.model.predict(z[:, :-1], clip.actions)
         prediction = (z_next.float() - z[:, 1:].float()).square().mean()

@@ -1,4 +1,4 @@
-"""Run folder of a training: begun once, gone on with by resume=true, written by one process at a time."""
+"""Run folder of a training: opened for a new run or to resume one, by one process at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""Training loop of a world model."""
 
 import math
 import time
@@ -32,16 +32,26 @@ Validate = Callable[[JEPA], dict[str, float]]
 
 
 class Trainer:
-    """Trains an objective on clips. What a step does is a function of (seed, step): a resumed run is the same run.
+    """Trainer of an objective on clips, with logging, validation and checkpoints in the run folder.
+
+    What a step does is a function of (seed, step): a run that was interrupted and resumed is the same run.
+
+    Example:
+      ```python
+      objective = build_objective(spec.build_model(), config.regularizer)
+      trainer = Trainer(config, spec, start_accelerator(config), objective, clips, validation, progress)
+      if trainer.fit():  # False after Ctrl-C
+          run = Run.open(config.run_dir)
+      ```
 
     Args:
-      config: of the run.
+      config: configuration of the run.
       spec: specification of the model, kept in every checkpoint.
-      accelerator: device, precision and ranks.
-      objective: on the CPU, with initial weights.
-      clips: the training split.
-      validate: numbers to log about the model in eval mode, called on the main process.
-      progress: draws the bar.
+      accelerator: accelerator with device, precision and ranks.
+      objective: loss of the model, on the CPU, with initial weights.
+      clips: clips of the training episodes.
+      validate: function from the model in eval mode to the numbers to log, called on the main process.
+      progress: progress display that gets a bar.
     """
 
     def __init__(
@@ -66,10 +76,16 @@ class Trainer:
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
 
     def fit(self, checkpoint: Checkpoint | None = None) -> bool:
-        """Trains to the last step, from `checkpoint` if one is given.
+        """Trains to the last step, and writes a checkpoint.
+
+        Args:
+          checkpoint: checkpoint to go on from; None to begin.
 
         Returns:
-          False if it was interrupted; a checkpoint was written then, too.
+          False if it was interrupted before the last step; the checkpoint is of the step that it reached.
+
+        Raises:
+          InputError: the loss or the weights become NaN or infinite; the last checkpoint is kept.
         """
         if checkpoint is not None:
             checkpoint.load_weights(self.model)
@@ -202,12 +218,12 @@ class Trainer:
 
 
 def copy_last_loss(z: Tensor) -> float:
-    """(B, T, D) -> the prediction loss of a model that always predicts no change; tiny when embeddings collapse."""
+    """Prediction loss of no change: (B, T, D) embeddings -> mean squared step, at least 1e-12 so as to divide by it."""
     return max((z[:, 1:] - z[:, :-1]).square().mean().item(), 1e-12)
 
 
 class _RateMeter:
-    """Frames per second since the last reading."""
+    """Meter of frames per second since its last reading."""
 
     def __init__(self, frames_per_step: int) -> None:
         self._frames_per_step = frames_per_step

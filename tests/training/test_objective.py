@@ -7,7 +7,6 @@ from torch import nn
 from lewm.clip import Clip
 from lewm.training.build import build_regularizer
 from lewm.training.objective import Objective
-from lewm.training.schedule import learning_rate
 from lewm.training.trainer import copy_last_loss
 from tests.programs import compose
 
@@ -139,29 +138,3 @@ def test_the_copy_last_loss_is_that_of_predicting_no_change():
 
 def test_the_copy_last_loss_of_collapsed_embeddings_can_be_divided_by():
     assert 0 < copy_last_loss(torch.ones(2, 3, 4)) < 1e-9
-
-
-def rates(num_steps=200, warmup_fraction=0.1):
-    return [learning_rate(step, num_steps, warmup_fraction) for step in range(num_steps)]
-
-
-def test_the_learning_rate_rises_linearly_to_its_peak():
-    assert rates()[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
-    assert rates()[20] == max(rates()) == 1
-
-
-def test_the_learning_rate_falls_as_a_cosine_to_almost_nothing():
-    falling = rates()[20:]
-    assert falling == sorted(falling, reverse=True)
-    assert falling[90] == pytest.approx(0.5)
-    assert 0 < falling[-1] < 1e-3
-
-
-@pytest.mark.parametrize("warmup_fraction", [0.0, 0.01, 1.0])
-@pytest.mark.parametrize("num_steps", [1, 2, 7])
-def test_the_learning_rate_of_short_runs_is_a_positive_factor(num_steps, warmup_fraction):
-    assert all(0 < rate <= 1 for rate in rates(num_steps, warmup_fraction))
-
-
-def test_without_a_warmup_training_begins_at_the_peak():
-    assert rates(warmup_fraction=0)[0] == 1
