@@ -25,7 +25,7 @@ from lewm.data.normalize import ActionNormalizer
 from lewm.diagnostics.validation import Validation
 from lewm.environment import make_env
 from lewm.errors import InputError
-from lewm.evaluation.evaluate import evaluate, print_results
+from lewm.evaluation.evaluate import evaluate
 from lewm.evaluation.manifests import choose_manifest
 from lewm.evaluation.mpc_policy import MPCPolicy
 from lewm.evaluation.results import describe_model, describe_policy
@@ -34,6 +34,7 @@ from lewm.heads.config import read_heads
 from lewm.heads.files import save_head
 from lewm.heads.fitting import build_head, fit_head
 from lewm.planning import PLANNERS
+from lewm.report import print_results, save_evaluation
 from lewm.run import Run
 from lewm.tracking import progress_bar
 from lewm.training.accelerator import start_accelerator
@@ -100,7 +101,11 @@ def main(config: TrainConfig) -> None:
             policy = MPCPolicy(run.agent(planner=config.planner, planning=config.planning, seed=config.seed))
             described = describe_policy("mpc", config.planner, config.planning, config.seed, run.heads.used())
             results["identity"] |= {"policy": described}
-            results = evaluate(policy, data, manifest, env, config.evaluation, run.path, **results, progress=progress)
+            evaluation = evaluate(
+                policy, data, manifest, env, config.evaluation, run.path, **results, progress=progress
+            )
+            save_evaluation(evaluation, run.path)
+            results = evaluation.results
         else:
             write_json(run.path / "results.json", results)
     print_results(results, config.run_dir, console)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lewm.errors import one_line_errors
-from lewm.evaluation.comparison import compare, comparison_table, read_results
+from lewm.evaluation.comparison import compare, comparison_table, read_planning_results
 from lewm.files import write_json
 
 
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="writes the differences as JSON")
     args = parser.parse_args(arguments)
     with one_line_errors():
-        first, second = read_results(args.first), read_results(args.second)
+        first, second = read_planning_results(args.first), read_planning_results(args.second)
         console = Console()
         console.print(comparison_table(first, second))
         for word, path, results in (("first", args.first, first), ("second", args.second, second)):

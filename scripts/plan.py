@@ -23,7 +23,7 @@ from lewm.distributed import use_all_cores
 from lewm.errors import InputError
 from lewm.evaluation.baselines import BASELINES, Privileged, make_baseline
 from lewm.evaluation.cloning_policy import CloningPolicy
-from lewm.evaluation.evaluate import evaluate, print_results
+from lewm.evaluation.evaluate import evaluate
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import choose_manifest
 from lewm.evaluation.mpc_policy import MPCPolicy
@@ -31,6 +31,7 @@ from lewm.evaluation.pairs import read_pairs
 from lewm.evaluation.play import Policy
 from lewm.evaluation.results import describe_model, describe_policy
 from lewm.files import run_lock
+from lewm.report import print_results, save_evaluation
 from lewm.run import Run
 from lewm.tracking import progress_bar
 from lewm.training.accelerator import choose_device
@@ -74,8 +75,9 @@ def main(config: PlanConfig) -> None:
     identity = describe_model(run) | {"policy": described}
     diagnostics = draw_validation(run, data, train_ids, held_out)(run.model) if config.policy == "mpc" else {}
     with run_lock(out_dir), progress_bar(console) as progress:
-        results = evaluate(policy, data, manifest, env, config.evaluation, out_dir, identity, diagnostics, progress)
-    print_results(results, out_dir, console)
+        evaluation = evaluate(policy, data, manifest, env, config.evaluation, out_dir, identity, diagnostics, progress)
+        save_evaluation(evaluation, out_dir)
+    print_results(evaluation.results, out_dir, console)
 
 
 def choose_env(config: PlanConfig, run: Run) -> EnvConfig:

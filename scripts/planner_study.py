@@ -7,7 +7,6 @@ overrides has a folder of its own, planners_<overrides>/.
 
 import argparse
 import csv
-import json
 import re
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from lewm.config import CONFIGS, Component, build
 from lewm.errors import InputError, one_line_errors
+from lewm.evaluation.results import read_results
 from lewm.planning import PLANNERS
 from lewm.run import Run
 
@@ -88,7 +88,7 @@ def folder_of(overrides: list[str]) -> str:
 
 def is_of(results: Path, weights_hash: str) -> bool:
     """Whether results are there, of these weights."""
-    return results.exists() and json.loads(results.read_text())["identity"]["weights_hash"] == weights_hash
+    return results.exists() and read_results(results)["identity"]["weights_hash"] == weights_hash
 
 
 def evaluate_cell(
@@ -101,7 +101,7 @@ def evaluate_cell(
         words = [f"planner.{key}={value}" for key, value in budget.items()]
         command = [sys.executable, ROOT / "scripts" / "plan.py", f"run={run}", f"name={name}", f"planner={planner}"]
         subprocess.run([*command, *words, "evaluation.num_videos=0", *overrides], check=True)
-    found = json.loads(results.read_text())
+    found = read_results(results)
     component = OmegaConf.to_container(OmegaConf.load(CONFIGS / "planner" / f"{planner}.yaml"))
     assert isinstance(component, dict)
     strict, at_end = found["model"]["strict_success"], found["model"]["strict_success_at_end"]
@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
             writer.writeheader()
             writer.writerows(rows)
         first = f"{rows[0]['planner']}_{rows[0]['num_samples']}x{rows[0]['num_iterations']}"
-        baselines = json.loads((folder / first / "results.json").read_text())["baselines"]
+        baselines = read_results(folder / first)["baselines"]
         save_figure(rows, baselines["random"]["strict_success"], folder / "planners.png")
         console = Console()
         print_rows(rows, console)

@@ -1,7 +1,6 @@
 """The cells of an ablation: which there are, what each is trained with, and how far each has come."""
 
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lewm.config import CONFIGS, WHERE_AND_HOW_FAST, TrainConfig, changed_key, flat, from_dict
 from lewm.config.command_line import expand_components
 from lewm.errors import InputError
+from lewm.evaluation.results import read_results
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,13 @@ class Cell:
 
     @property
     def steps(self) -> int:
-        """Training steps that are logged; the last of them is read from the end of a file that may be growing."""
+        """Training steps of a finished cell's weights, else those that are logged.
+
+        The last of these is read from the end of a file that may be growing.
+        """
         path = self.folder / "metrics.jsonl"
-        if self.state == "done":
-            return self.config.training.num_steps
+        if self.state == "done" and self.results is not None:
+            return int(self.results["identity"]["step"])
         if not path.exists():
             return 0
         with path.open("rb") as file:
@@ -72,9 +75,9 @@ class Cell:
 
     @cached_property
     def results(self) -> dict[str, Any] | None:
-        """What results.json holds; None without one."""
+        """Content of results.json; None without one."""
         path = self.folder / "results.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        return read_results(path) if path.exists() else None
 
     @cached_property
     def settings(self) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Comparison of two evaluations on the same pairs: the difference of their success rates, with its interval."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,18 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from lewm.errors import InputError
+from lewm.evaluation.results import read_results
 from lewm.success_rates import PairedDifference, paired_difference, success_rate
 
 SAME = ("dataset_hash", "offset", "budget", "start")
 """Keys of a protocol that have to be equal beside the pairs."""
 
 
-def read_results(path: Path) -> dict[str, Any]:
+def read_planning_results(path: Path) -> dict[str, Any]:
     """The results.json at `path`, or in the folder there. InputError: it holds no planning results."""
-    file = path / "results.json" if path.is_dir() else path
-    try:
-        results: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} holds no readable results.json ({error}): give the folder of an evaluation") from None
+    results = read_results(path)
     if "pairs" not in results:
-        raise InputError(f"{file} has no pairs: it is of recordings, without an environment to plan in")
+        raise InputError(f"{path} has no pairs: it is of recordings, without an environment to plan in")
     return results
 
 

@@ -1,18 +1,19 @@
 """The planning evaluation of one model: success on held-out pairs, baselines, probes, speed."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import Progress
 
 from lewm.config import EnvConfig, EvaluationConfig
 from lewm.data.episodes import Episodes
 from lewm.evaluation.baselines import BASELINES, Privileged, make_baseline
 from lewm.evaluation.env_pool import EnvPool
+from lewm.evaluation.film_choice import choose_films
 from lewm.evaluation.imagination import film_imagination
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.mpc_policy import MPCPolicy
@@ -26,13 +27,34 @@ from lewm.evaluation.results import (
     describe_protocol,
     fingerprint,
     join_outcomes,
-    save_traces,
     summarize,
 )
 from lewm.evaluation.traces import Trace, Traced
-from lewm.files import write_json
-from lewm.report.page import save_page
-from lewm.report.summary import save_overview, save_videos, table
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation, of which nothing but the partial results is written.
+
+    Attributes:
+      results: content of results.json.
+      manifest: the pairs.
+      env: the environment.
+      outcome: outcome of each of the P pairs.
+      trace: what the policy's planning left.
+      films: arrays of film_imagination, none of a policy without a model.
+      filmed: numbers of the pairs to film.
+      parts: partial results, to be removed when everything is written.
+    """
+
+    results: dict[str, Any]
+    manifest: Manifest
+    env: EnvConfig
+    outcome: Outcome
+    trace: Trace
+    films: dict[str, NDArray[Any]]
+    filmed: list[int]
+    parts: PartialResults
 
 
 def evaluate(
@@ -45,8 +67,8 @@ def evaluate(
     identity: dict[str, Any],
     diagnostics: dict[str, float],
     progress: Progress,
-) -> dict[str, Any]:
-    """Plays the manifest, writes everything into out_dir and returns what results.json holds.
+) -> Evaluation:
+    """Plays the pairs of a manifest; lewm.report.save_evaluation writes what it returns.
 
     Killed and called again with the same arguments, it goes on with the batches of episodes that are not played yet.
 
@@ -56,12 +78,11 @@ def evaluate(
       manifest: the pairs, of held-out episodes.
       env: the environment.
       config: budget, start, batches and processes.
-      out_dir: folder for report.html, results.json, manifest.json, traces.npz, overview.png and videos/.
-      identity: which model and which policy this is.
-      diagnostics: Validation's numbers.
-      progress: draws the bars.
+      out_dir: folder of the evaluation; partial results are in its folder parts/.
+      identity: description of the model and the policy.
+      diagnostics: numbers of Validation.
+      progress: progress that the bars are drawn in.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
     known = {key: value for key, value in identity.items() if key != "command"}
     protocol = describe_protocol(manifest, config)
     parts = PartialResults(out_dir / "parts", fingerprint(known, protocol, config.batch_size, env))
@@ -69,29 +90,20 @@ def evaluate(
         player = policy.enter(pool, read_pairs(manifest, data)) if isinstance(policy, Privileged) else policy
         outcomes, trace = _Evaluation(player, data, manifest, env, config, pool, parts, progress).run()
         outcome = outcomes.pop("policy")
-        films = {}
+        filmed, films = choose_films(outcome.reached, outcome.solved_at_start, config.num_videos), {}
         if isinstance(player, MPCPolicy):
-            films = film_imagination(player, trace, outcome, pool, data, env.frameskip, config.num_videos)
-        results = {
-            "identity": identity,
-            "protocol": protocol,
-            "model": summarize(outcome, manifest.episodes),
-            "baselines": {name: summarize(each, manifest.episodes) for name, each in outcomes.items()},
-            "already_solved": float(outcome.solved_at_start.mean()),
-            "diagnostics": diagnostics,
-            "planning": describe_planning(trace),
-            "pairs": describe_pairs(manifest, outcome),
-        }
-        for name in ("report.html", "results.json", "manifest.json"):  # of what is now written over
-            (out_dir / name).unlink(missing_ok=True)
-        save_traces(out_dir / "traces.npz", outcome, trace, films)
-        save_videos(outcome, pool, out_dir / "videos", config.num_videos)
-        save_overview(results, outcome, pool, out_dir / "overview.png")
-    manifest.save(out_dir / "manifest.json")
-    write_json(out_dir / "results.json", results)
-    save_page(out_dir)
-    parts.remove()
-    return results
+            films = film_imagination(player, trace, outcome, pool, data, env.frameskip, filmed)
+    results = {
+        "identity": identity,
+        "protocol": protocol,
+        "model": summarize(outcome, manifest.episodes),
+        "baselines": {name: summarize(each, manifest.episodes) for name, each in outcomes.items()},
+        "already_solved": float(outcome.solved_at_start.mean()),
+        "diagnostics": diagnostics,
+        "planning": describe_planning(trace),
+        "pairs": describe_pairs(manifest, outcome),
+    }
+    return Evaluation(results, manifest, env, outcome, trace, films, filmed, parts)
 
 
 def complete(pairs: Pairs, pool: EnvPool | ProcessEnvPool) -> Pairs:
@@ -172,38 +184,3 @@ class _Evaluation:
 
 def _unpack(kind: Any, name: str, arrays: dict[str, NDArray]) -> Any:
     return kind(**{field: arrays[f"{name}.{field}"] for field in kind._fields})
-
-
-def print_results(results: dict[str, Any], out_dir: Path, console: Console) -> None:
-    """The closing table, and where everything is; of recorded data without an environment, what can be said."""
-    diagnostics, identity = results["diagnostics"], results["identity"]
-    if "model" in results:
-        console.print(table(results))
-    weights, data = (identity[name][:12] for name in ("weights_hash", "dataset_hash"))
-    named = f"model: {identity['run']}, step {identity['step']}, weights {weights}, data {data}"
-    console.print(named, soft_wrap=True, highlight=False)
-    if diagnostics:
-        probes = ", ".join(
-            f"{tag.removeprefix('probe/')} {r2:.4f}" for tag, r2 in diagnostics.items() if tag.startswith("probe/")
-        )
-        console.print(f"linear probe: {probes or 'the data have no states'}")
-    if "model" not in results:
-        ratio = diagnostics["val/prediction_over_copy_last"]
-        console.print(f"prediction: {ratio:.3f} of the error of copying the last frame, on held-out episodes")
-        console.print("no planning: these are recordings, without an environment")
-        console.print(f"results: {out_dir / 'results.json'}")
-        return
-    if planning := results["planning"]:
-        console.print(
-            f"planning: {planning['milliseconds_per_plan_median']:.1f} ms per plan and episode (median; 95th percentile"
-            f" {planning['milliseconds_per_plan_p95']:.1f}), {planning['plans_per_episode']:g} plans and"
-            f" {planning['encoder_calls']:g} encoded frames per episode"
-        )
-    console.print(f"already solved at the start: {results['already_solved']:.1%} of the pairs")
-    for label, name in (
-        ("report", "report.html"),
-        ("results", "results.json"),
-        ("picture", "overview.png"),
-        ("videos", "videos"),
-    ):
-        console.print(f"{label}: {out_dir / name}")

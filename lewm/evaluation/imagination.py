@@ -1,5 +1,6 @@
-"""What a model imagines of its first plans, beside what the environment shows when they are executed."""
+"""Imagination of a model: its first plans as it predicts them, beside what the environment shows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from lewm.evaluation.mpc_policy import MPCPolicy
 from lewm.evaluation.play import Outcome
 from lewm.evaluation.process_env_pool import ProcessEnvPool
 from lewm.evaluation.traces import Trace
-from lewm.report.media import choose
 
 NUM_RECORDED = 1024
 """Recorded frames among which the nearest to an imagined embedding is looked for."""
@@ -24,32 +24,32 @@ def film_imagination(
     pool: EnvPool | ProcessEnvPool,
     data: Episodes,
     frameskip: int,
-    num_films: int,
+    pairs: Sequence[int],
 ) -> dict[str, NDArray[Any]]:
-    """The first plans of some pairs, executed to their ends without another look, and imagined.
+    """Films the first plans of some pairs, executed to their ends without another look, and as they were imagined.
 
     Args:
-      policy: has the model.
-      trace: of all P pairs.
-      outcome: of all P pairs.
-      pool: executes.
+      policy: policy with the model.
+      trace: trace of all P pairs.
+      outcome: outcome of all P pairs.
+      pool: environments that execute the plans.
       data: recorded frames, to show an embedding that has no frame of its own.
       frameskip: env steps from one imagined embedding to the next.
-      num_films: number of pairs, those of the videos.
+      pairs: numbers of the F pairs.
 
     Returns:
       film_pairs (F,), imagined_z (F, H, D), and (F, H, h, w, C) real_frames and imagined_frames, the recorded ones
       whose embeddings are nearest to what was imagined for the same steps; nothing of no pairs.
     """
-    pairs = np.array(choose(outcome.reached, outcome.solved_at_start, num_films), np.int64)
-    if not len(pairs):
+    rows = np.array(pairs, np.int64)
+    if not len(rows):
         return {}
-    pool.begin(outcome.states[pairs, 0])
-    real = pool.step(trace.first_plan[pairs]).states[:, frameskip - 1 :: frameskip]
+    pool.begin(outcome.states[rows, 0])
+    real = pool.step(trace.first_plan[rows]).states[:, frameskip - 1 :: frameskip]
     recorded = _some_frames(data)
-    imagined = trace.imagined_z[pairs]
+    imagined = trace.imagined_z[rows]
     nearest = recorded[_nearest(imagined, policy.embed(recorded))]
-    return {"film_pairs": pairs, "imagined_z": imagined, "imagined_frames": nearest, "real_frames": pool.draw(real)}
+    return {"film_pairs": rows, "imagined_z": imagined, "imagined_frames": nearest, "real_frames": pool.draw(real)}
 
 
 def _some_frames(data: Episodes) -> NDArray[np.uint8]:

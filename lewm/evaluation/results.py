@@ -1,7 +1,8 @@
-"""What results.json and traces.npz hold."""
+"""Content of results.json, and its reader."""
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import Component, EvaluationConfig, PlanningConfig
+from lewm.errors import InputError
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.play import Outcome
-from lewm.evaluation.traces import Trace, save_arrays
+from lewm.evaluation.traces import Trace
 from lewm.provenance import describe_process
 from lewm.run import Run
 from lewm.success_rates import success_rate
+
+OF_PLANNING = ("protocol", "model", "baselines", "already_solved", "planning", "pairs")
+"""Keys of results.json that an evaluation by planning has all of, and recordings without an environment none."""
 
 NOT_OF_THE_MODEL = ("resume", "planner", "planning", "evaluation")
 """Keys of a training's configuration that its weights know nothing of."""
@@ -120,19 +125,41 @@ def describe_pairs(manifest: Manifest, outcome: Outcome) -> list[dict[str, Any]]
     ]
 
 
-def save_traces(path: Path, outcome: Outcome, trace: Trace, films: dict[str, NDArray[Any]]) -> None:
-    """Writes traces.npz.
-
-    states (P, budget+1, S), goal_states (P, S) and distances (P, budget+1) of the episodes; z_distance, observed_steps
-    and best_costs of the trace, plan_milliseconds (number of plans,) per episode, and `films`, where there are any.
-    """
-    fields = trace._asdict()
-    told = {name: fields[name] for name in ("z_distance", "observed_steps", "best_costs")}
-    arrays = {"states": outcome.states, "goal_states": outcome.goal_states, "distances": outcome.distances}
-    arrays |= {**told, "plan_milliseconds": trace.milliseconds()}
-    save_arrays(path, {name: array for name, array in arrays.items() if array.size} | films)
-
-
 def join_outcomes(outcomes: Sequence[Outcome], order: NDArray[np.int64]) -> Outcome:
     """Those of several batches, whose episodes are put into `order`."""
     return Outcome(*(np.concatenate(arrays)[order] for arrays in zip(*outcomes, strict=True)))
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Reads results.json, with nan for each rate and measure that is null there.
+
+    Args:
+      path: the file, or the folder of an evaluation.
+
+    Raises:
+      InputError: there is no such file, or it is damaged.
+    """
+    file = path / "results.json" if path.is_dir() else path
+    remedy = "give the folder of an evaluation"
+    try:
+        results = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} holds no readable results.json ({error}): {remedy}") from None
+    if not isinstance(results, dict) or not isinstance(results.get("identity"), dict):
+        raise InputError(f"{file} names no model, so that it is no results.json: {remedy}")
+    missing = [key for key in OF_PLANNING if key not in results]
+    if 0 < len(missing) < len(OF_PLANNING):
+        raise InputError(f"{file} has no {missing[0]}, so that it is no whole results.json: {remedy}")
+    for key in ("model", "baselines", "diagnostics", "planning"):
+        if results.get(key) is not None:
+            results[key] = _with_nan(results[key])
+    for pair in results.get("pairs", ()):
+        pair |= {key: math.nan for key in ("final_distance",) if key in pair and pair[key] is None}
+    return results
+
+
+def _with_nan(values: Any) -> Any:
+    """Values of nested dicts, with nan for None."""
+    if isinstance(values, dict):
+        return {key: _with_nan(value) for key, value in values.items()}
+    return math.nan if values is None else values

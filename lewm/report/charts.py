@@ -152,7 +152,7 @@ def intervals(bars: Sequence[Bar], about: str) -> str:
             f'<text x="{LABELS - 8}" y="{middle + 4}" text-anchor="end" class="name">{html.escape(bar.label)}</text>'
         )
         for rate, dot, y in ((bar.ever, "dot", middle - 6), (bar.at_end, "ring", middle + 6)):
-            if rate["rate"] is None or np.isnan(rate["rate"]):
+            if np.isnan(rate["rate"]):
                 continue
             low, at, high = (f"{x(rate[key]):.1f}" for key in ("low", "rate", "high"))
             said = f"{bar.label}: {rate['rate']:.1%}, 95% interval {rate['low']:.1%} to {rate['high']:.1%}"

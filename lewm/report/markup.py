@@ -13,15 +13,14 @@ def safe(value: Any) -> str:
     return html.escape(str(value))
 
 
-def percent(share: float | None) -> str:
-    """0.973 -> 97.3%; a dash without trials, where it is nan or null."""
-    return NONE if share is None or math.isnan(share) else f"{share:.1%}"
+def percent(share: float) -> str:
+    """0.973 -> 97.3%; a dash for nan, the rate of no trials."""
+    return NONE if math.isnan(share) else f"{share:.1%}"
 
 
 def interval(rate: Mapping[str, float]) -> str:
-    """The 95% interval of a rate."""
-    low, high = percent(rate["low"]), percent(rate["high"])
-    return NONE if low == NONE else f"{low} to {high}"
+    """The 95% interval of a rate: 89.2 to 96.2%."""
+    return NONE if math.isnan(rate["low"]) else f"{100 * rate['low']:.1f} to {percent(rate['high'])}"
 
 
 def number(value: float | None, digits: int = 4) -> str:

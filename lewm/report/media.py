@@ -38,19 +38,6 @@ class Film(NamedTuple):
     poster: bytes
 
 
-def failures_first(reached: Sequence[bool], solved_at_start: Sequence[bool]) -> list[int]:
-    """All pairs: failures, then those reached, then those that were solved at the start."""
-    return sorted(range(len(reached)), key=lambda i: (solved_at_start[i], reached[i], i))
-
-
-def choose(reached: NDArray[np.bool_], solved_at_start: NDArray[np.bool_], num_films: int) -> list[int]:
-    """The pairs to be filmed: failures first, but successes have a quarter of the places, if there are as many."""
-    order = [i for i in failures_first(list(reached), list(solved_at_start)) if not solved_at_start[i]]
-    failed, successes = [i for i in order if not reached[i]], [i for i in order if reached[i]]
-    num_failed = min(len(failed), max(num_films - min(len(successes), num_films // 4), 0))
-    return failed[:num_failed] + successes[: num_films - num_failed]
-
-
 def side_by_side(start: NDArray[np.uint8], achieved: NDArray[np.uint8], goal: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Start | achieved | goal: (h, w, C), (n, h, w, C) and (h, w, C) frames -> (n, even height, even width, C)."""
     zoom = -(-TILE // achieved.shape[1])

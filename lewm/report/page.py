@@ -1,6 +1,5 @@
 """The page of an evaluation: one HTML file that holds everything it shows and needs no network."""
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,12 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from lewm.errors import InputError
+from lewm.evaluation.film_choice import failures_first
+from lewm.evaluation.results import read_results
 from lewm.files import write_text
 from lewm.report.figures import Traces, figures, policies
 from lewm.report.markup import interval, number, percent, rate_cell, safe, table
-from lewm.report.media import FPS, failures_first
+from lewm.report.media import FPS
 from lewm.report.pictures import film_section, imagination_section
 
 STYLE, SCRIPT = (Path(__file__).with_name(name) for name in ("report.css", "report.js"))
@@ -38,13 +39,7 @@ def save_page(folder: Path) -> Path:
     Raises:
       InputError: there are no results, or a file cannot be read.
     """
-    try:
-        results = json.loads((folder / "results.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder} holds no readable results.json ({error}): give the folder of an evaluation"
-        ) from None
-    path = folder / "report.html"
+    results, path = read_results(folder / "results.json"), folder / "report.html"
     traces = read_traces(folder / "traces.npz")
     if any(len(traces[name]) != len(results.get("pairs", ())) for name in OF_PAIRS if name in traces):
         traces = {}  # of an evaluation that was ended before it had results

@@ -1,16 +1,19 @@
-"""What an evaluation leaves behind: results.json, videos, a picture, and a table on the screen."""
+"""Summary of an evaluation: a table on the screen, a picture, and videos."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.table import Table
 
 from lewm.evaluation.play import Outcome
 from lewm.report.figures import policy_name
-from lewm.report.media import choose, save_film, side_by_side
+from lewm.report.markup import interval, percent
+from lewm.report.media import save_film, side_by_side
 
 
 class Artist(Protocol):
@@ -33,27 +36,58 @@ def table(results: dict[str, Any]) -> Table:
         strict, at_end = row["strict_success"], row["strict_success_at_end"]
         grid.add_row(
             name,
-            f"{row['success']['rate']:.1%}",
-            f"{strict['rate']:.1%}",
-            _interval(strict),
-            f"{at_end['rate']:.1%}",
-            _interval(at_end),
+            percent(row["success"]["rate"]),
+            percent(strict["rate"]),
+            interval(strict),
+            percent(at_end["rate"]),
+            interval(at_end),
             f"{row['final_distance']:.3g}",
         )
     return grid
 
 
-def _interval(rate: dict[str, Any]) -> str:
-    return f"{100 * rate['low']:.1f} to {rate['high']:.1%}"
+def print_results(results: dict[str, Any], out_dir: Path, console: Console) -> None:
+    """Prints the closing table and where everything is; of recordings without an environment, what can be said."""
+    diagnostics, identity = results["diagnostics"], results["identity"]
+    if "model" in results:
+        console.print(table(results))
+    weights, data = (identity[name][:12] for name in ("weights_hash", "dataset_hash"))
+    named = f"model: {identity['run']}, step {identity['step']}, weights {weights}, data {data}"
+    console.print(named, soft_wrap=True, highlight=False)
+    if diagnostics:
+        probes = ", ".join(
+            f"{tag.removeprefix('probe/')} {r2:.4f}" for tag, r2 in diagnostics.items() if tag.startswith("probe/")
+        )
+        console.print(f"linear probe: {probes or 'the data have no states'}")
+    if "model" not in results:
+        ratio = diagnostics["val/prediction_over_copy_last"]
+        console.print(f"prediction: {ratio:.3f} of the error of copying the last frame, on held-out episodes")
+        console.print("no planning: these are recordings, without an environment")
+        console.print(f"results: {out_dir / 'results.json'}")
+        return
+    if planning := results["planning"]:
+        console.print(
+            f"planning: {planning['milliseconds_per_plan_median']:.1f} ms per plan and episode (median; 95th percentile"
+            f" {planning['milliseconds_per_plan_p95']:.1f}), {planning['plans_per_episode']:g} plans and"
+            f" {planning['encoder_calls']:g} encoded frames per episode"
+        )
+    console.print(f"already solved at the start: {results['already_solved']:.1%} of the pairs")
+    for label, name in (
+        ("report", "report.html"),
+        ("results", "results.json"),
+        ("picture", "overview.png"),
+        ("videos", "videos"),
+    ):
+        console.print(f"{label}: {out_dir / name}")
 
 
-def save_videos(outcome: Outcome, pool: Artist, folder: Path, num_videos: int) -> list[str]:
-    """One mp4, start | achieved | goal, for each of up to num_videos pairs that were not solved at the start."""
+def save_videos(outcome: Outcome, pairs: Sequence[int], pool: Artist, folder: Path) -> list[str]:
+    """Writes an mp4 of each of some pairs, start | achieved | goal, and returns the names; earlier ones are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     for earlier in folder.glob("pair_*.mp4"):
         earlier.unlink()
     names = []
-    for pair in choose(outcome.reached, outcome.solved_at_start, num_videos):
+    for pair in pairs:
         achieved, goal = pool.draw(outcome.states[pair]), pool.draw(outcome.goal_states[pair : pair + 1])[0]
         name = f"pair_{pair:03d}_{'reached' if outcome.reached[pair] else 'failed'}.mp4"
         save_film(side_by_side(achieved[0], achieved, goal), folder / name)
@@ -62,11 +96,10 @@ def save_videos(outcome: Outcome, pool: Artist, folder: Path, num_videos: int) -
 
 
 def save_overview(results: dict[str, Any], outcome: Outcome, pool: Artist, path: Path, num_rows: int = 4) -> None:
-    """A picture of the evaluation: the pairs farthest apart from start to goal, and success beside the baselines."""
+    """Draws the pairs whose goals are farthest, as the environment measures it, and success beside the baselines."""
     figure = Figure(figsize=(11, 4.2), layout="constrained", facecolor="white")
     films, bars = figure.subplots(1, 2, width_ratios=(7, 4))
-    apart = np.linalg.norm(outcome.goal_states - outcome.states[:, 0], axis=1)
-    chosen = np.argsort(-apart)[:num_rows]
+    chosen = np.argsort(-outcome.distances[:, 0], kind="stable")[:num_rows]
     times = ((outcome.states.shape[1] - 1) * np.array([0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1])).round().astype(int)
     rows = [
         np.concatenate([*pool.draw(outcome.states[i, times]), *pool.draw(outcome.goal_states[i : i + 1])], 1)

@@ -1,12 +1,12 @@
 """Folders as an evaluation leaves them, made up: what reports read."""
 
-import json
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from lewm.files import write_json
 from lewm.report.media import save_film, side_by_side
 from lewm.success_rates import wilson
 
@@ -85,7 +85,7 @@ def make_traces(reached):
 def write_evaluation(folder, reached, solved_at_start, num_films=0, **identity):
     """results.json, traces.npz, videos/ and config.yaml; returns the results."""
     results = make_results(reached, solved_at_start, **identity)
-    (folder / "results.json").write_text(json.dumps(results))
+    write_json(folder / "results.json", results)
     np.savez(folder / "traces.npz", **make_traces(reached))
     (folder / "config.yaml").write_text("env:\n  name: <script>alert(1)</script>\n")
     (folder / "videos").mkdir()

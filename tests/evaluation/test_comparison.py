@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from lewm.errors import InputError
-from lewm.evaluation.comparison import compare, comparison_table, read_results
+from lewm.evaluation.comparison import compare, comparison_table, read_planning_results
 
 
 def make_results(reached, solved=(), episodes=None, **changes):
@@ -68,5 +68,5 @@ def test_a_folder_without_results_is_refused_in_one_line(tmp_path, text):
     if text is not None:
         (tmp_path / "results.json").write_text(text)
     with pytest.raises(InputError, match=str(tmp_path)) as error:
-        read_results(tmp_path)
+        read_planning_results(tmp_path)
     assert "\n" not in str(error.value)

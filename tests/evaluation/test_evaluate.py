@@ -15,6 +15,7 @@ from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.evaluate import evaluate
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import choose_manifest
+from lewm.report import save_evaluation
 from tests.conftest import short_evaluation, two_room_config
 from tests.folders import contents
 from tests.registries import ENVS
@@ -53,7 +54,9 @@ def run(data, out_dir, policy=None, identity=IDENTITY, env=ENV, **changes):
     config = replace(CONFIG, **changes)
     manifest = choose_manifest(data, HELD_OUT, env, config, print)
     progress = Progress(disable=True)
-    return evaluate(policy or RandomWalk(), data, manifest, env, config, out_dir, identity, {}, progress)
+    evaluation = evaluate(policy or RandomWalk(), data, manifest, env, config, out_dir, identity, {}, progress)
+    save_evaluation(evaluation, out_dir)
+    return evaluation.results
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,15 @@ def test_results_have_rates_distances_floors_and_every_pair(whole):
     assert protocol["manifest_hash"] == manifest.hash
     assert protocol["num_episodes"] == len(set(manifest.episodes)) == 3
     assert results["planning"] is None
+
+
+def test_an_evaluation_that_is_not_saved_leaves_nothing_but_its_partial_results(two_room_data, tmp_path):
+    manifest = choose_manifest(two_room_data, HELD_OUT, ENV, CONFIG, print)
+    progress = Progress(disable=True)
+    evaluation = evaluate(RandomWalk(), two_room_data, manifest, ENV, CONFIG, tmp_path, IDENTITY, {}, progress)
+    assert {name.split("/")[0] for name in contents(tmp_path)} == {"parts"}
+    assert evaluation.outcome.states.shape == (7, 13, 2)
+    assert len(evaluation.filmed) == CONFIG.num_videos
 
 
 def test_pairs_tell_their_first_success_and_their_final_distance(whole):
@@ -197,7 +209,7 @@ def test_an_evaluation_that_ends_while_it_writes_leaves_nothing_of_other_pairs_a
 ):
     run(two_room_data, tmp_path, manifest_seed=1)
     with monkeypatch.context() as patched:
-        patched.setattr("lewm.evaluation.evaluate.save_overview", press_ctrl_c)
+        patched.setattr("lewm.report.saving.save_overview", press_ctrl_c)
         with pytest.raises(KeyboardInterrupt):
             run(two_room_data, tmp_path)
     assert not {"results.json", "report.html", "manifest.json"} & set(contents(tmp_path))

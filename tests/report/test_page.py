@@ -128,9 +128,8 @@ def test_the_table_has_the_rates_counts_and_intervals_of_the_results(finished, p
     for name, rates in {"model": results["model"], **results["baselines"]}.items():
         for cell, tag in zip(rows[names[name]], ("success", "strict_success", "strict_success_at_end"), strict=True):
             rate = rates[tag]
-            assert cell == (
-                f"{rate['rate']:.1%} ({rate['successes']}/{rate['trials']}){rate['low']:.1%} to {rate['high']:.1%}"
-            )
+            interval = f"{100 * rate['low']:.1f} to {rate['high']:.1%}"
+            assert cell == f"{rate['rate']:.1%} ({rate['successes']}/{rate['trials']}){interval}"
 
 
 def test_what_all_policies_have_beside_rates_is_in_the_table_too(tmp_path):
@@ -236,8 +235,9 @@ def test_all_or_none_reached_make_a_page(tmp_path, reached):
 
 def test_all_solved_at_the_start_make_a_page_without_a_strict_rate(tmp_path):
     write_evaluation(tmp_path, (True,) * 3, (True,) * 3)
+    assert json.loads((tmp_path / "results.json").read_text())["model"]["strict_success"]["rate"] is None
     rows = {row[0]: row for row in Page(save_page(tmp_path).read_text()).rows}
-    assert rows["model"][1:3] == ["100.0% (3/3)43.9% to 100.0%", f"{NONE} (0/0){NONE}"]
+    assert rows["model"][1:3] == ["100.0% (3/3)43.9 to 100.0%", f"{NONE} (0/0){NONE}"]
 
 
 def test_costs_that_are_not_finite_and_constant_ones_can_be_drawn(tmp_path):
@@ -273,7 +273,7 @@ def test_every_picture_says_what_it_shows_and_every_table_names_its_columns(page
     assert all(header["scope"] in ("col", "row") for header in page.all("th"))
 
 
-@pytest.mark.parametrize("content", [None, "{", ""])
+@pytest.mark.parametrize("content", [None, "{", "", "[]", "3", '{"model": {}}', '{"identity": {}, "pairs": []}'])
 def test_a_folder_without_results_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "results.json").write_text(content)

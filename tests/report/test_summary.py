@@ -1,4 +1,4 @@
-"""The table on the screen, the films in videos/ and the choice of what is filmed."""
+"""The table on the screen, the picture, and the films in videos/."""
 
 import numpy as np
 import pytest
@@ -6,19 +6,22 @@ from rich.console import Console
 
 from lewm.data.convert.importers.video import decode
 from lewm.errors import InputError
-from lewm.evaluation.evaluate import print_results
 from lewm.evaluation.play import Outcome
-from lewm.report.media import choose, failures_first, save_film, side_by_side
-from lewm.report.summary import save_overview, save_videos, table
+from lewm.report.media import save_film, side_by_side
+from lewm.report.summary import print_results, save_overview, save_videos, table
 from tests.evaluation.finished import make_results
 
 NUM_PAIRS, BUDGET, SIZE = 4, 6, 50
 
 
 class Painter:
-    """Draws a state (x,) as a frame of that brightness."""
+    """Draws a state (x,) as a frame of that brightness, and remembers the states."""
+
+    def __init__(self):
+        self.drawn = []
 
     def draw(self, states):
+        self.drawn.append(states)
         return np.repeat(states.astype(np.uint8), SIZE * SIZE * 3, -1).reshape(len(states), SIZE, SIZE, 3)
 
 
@@ -38,30 +41,6 @@ def make_outcome(reached):
     )
 
 
-def test_failures_come_first_and_what_was_solved_at_the_start_last():
-    assert failures_first([True, False, True, False], [False, False, True, False]) == [1, 3, 0, 2]
-
-
-@pytest.mark.parametrize(
-    ("reached", "solved", "num_films", "chosen"),
-    [
-        ("0000000011", "0000000000", 8, [0, 1, 2, 3, 4, 5, 8, 9]),  # a quarter of the places is kept for successes
-        ("0000000001", "0000000000", 8, [0, 1, 2, 3, 4, 5, 6, 9]),
-        ("1111111111", "0000000000", 3, [0, 1, 2]),
-        ("1011111111", "0100000000", 3, [0, 2, 3]),
-        ("0111111111", "0000000000", 4, [0, 1, 2, 3]),
-        ("0000000000", "0000000000", 3, [0, 1, 2]),
-        ("0000000011", "0000000000", 1, [0]),
-        ("0000000011", "0000000000", 0, []),
-        ("1111111111", "1111111111", 3, []),
-        ("01", "00", 8, [0, 1]),
-    ],
-)
-def test_failures_are_filmed_first_and_successes_have_a_quarter_of_the_places(reached, solved, num_films, chosen):
-    flags = (np.array([letter == "1" for letter in word]) for word in (reached, solved))
-    assert choose(*flags, num_films) == chosen
-
-
 @pytest.mark.parametrize("size", [48, 49, 64, 97, 224])
 def test_films_have_even_sides_and_frames_of_at_least_a_tile(size):
     still = np.zeros((size, size, 3), np.uint8)
@@ -72,7 +51,7 @@ def test_films_have_even_sides_and_frames_of_at_least_a_tile(size):
 
 
 def test_a_film_shows_start_achieved_and_goal(tmp_path):
-    names = save_videos(make_outcome([False] * NUM_PAIRS), Painter(), tmp_path / "videos", num_videos=2)
+    names = save_videos(make_outcome([False] * NUM_PAIRS), [0, 1], Painter(), tmp_path / "videos")
     assert names == ["pair_000_failed.mp4", "pair_001_failed.mp4"]
     frames = np.stack(list(decode(tmp_path / "videos" / names[1])))
     assert len(frames) == BUDGET + 1
@@ -86,7 +65,7 @@ def test_a_film_shows_start_achieved_and_goal(tmp_path):
 def test_films_of_an_earlier_evaluation_are_removed(tmp_path):
     (tmp_path / "pair_003_reached.mp4").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("kept")
-    save_videos(make_outcome([True, False, True, True]), Painter(), tmp_path, num_videos=1)
+    save_videos(make_outcome([True, False, True, True]), [1], Painter(), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "pair_001_failed.mp4"]
 
 
@@ -99,6 +78,13 @@ def test_the_picture_is_drawn_for_a_baseline_too(tmp_path):
     results = make_results([True] * NUM_PAIRS, [False] * NUM_PAIRS, policy={"name": "expert"})
     save_overview(results, make_outcome([True] * NUM_PAIRS), Painter(), tmp_path / "overview.png")
     assert (tmp_path / "overview.png").stat().st_size > 10_000
+
+
+def test_the_picture_shows_the_pairs_whose_goals_the_environment_measures_farthest(tmp_path):
+    outcome, artist, results = make_outcome([True] * NUM_PAIRS), Painter(), make_results([True] * 4, [False] * 4)
+    farthest_last = outcome._replace(distances=outcome.distances[::-1])  # by the norm the first pair is farthest
+    save_overview(results, farthest_last, artist, tmp_path / "overview.png", num_rows=2)
+    assert [states[0, 0] for states in artist.drawn[::2]] == [60.0, 40.0]
 
 
 def test_the_table_has_the_rates_and_the_distance_of_every_policy():

@@ -1,12 +1,14 @@
 import csv
-import hashlib
 import json
 import subprocess
 
 import pytest
 
 from lewm.config.command_line import check_overrides
+from lewm.run import Run
 from scripts import planner_study
+from tests.programs import TINY, compose
+from tests.runs import save_run, spec_of
 
 
 @pytest.mark.parametrize(
@@ -22,27 +24,27 @@ def test_every_sequence_that_a_plan_imagines_is_counted(component, count):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run folder with weights, of one byte."""
-    checkpoint = tmp_path / "run" / "checkpoints" / "step_0000001"
-    checkpoint.mkdir(parents=True)
-    (checkpoint / "model.safetensors").write_bytes(b"w")
-    (checkpoint / "model.json").write_text("{}")
-    return tmp_path / "run"
+    """A run folder with random weights."""
+    config = compose(*TINY)
+    spec = spec_of(config)
+    return save_run(tmp_path / "run", config, spec, spec.build_model()).path
 
 
-def finished(folder, successes, weights=b"w"):
+def finished(folder, successes, weights_hash):
     folder.mkdir(parents=True, exist_ok=True)
     rate = {"successes": successes, "trials": 10, "rate": successes / 10, "low": 0.0, "high": 1.0}
     model = {"strict_success": rate, "strict_success_at_end": rate}
     planning = {"milliseconds_per_plan_median": 1.5}
-    identity = {"weights_hash": hashlib.sha256(weights).hexdigest()}
+    identity = {"weights_hash": weights_hash}
     results = {"identity": identity, "model": model, "planning": planning, "baselines": {"random": model}}
+    results |= {"protocol": {}, "pairs": [], "already_solved": 0.0}
     (folder / "results.json").write_text(json.dumps(results))
 
 
-def finish_all(study, **settings):
+def finish_all(run, weights_hash=None):
+    weights_hash = weights_hash or Run.open(run).checkpoint.weights_hash
     for successes, budget in enumerate(planner_study.BUDGETS["cem"]):
-        finished(study / f"cem_{budget['num_samples']}x{budget['num_iterations']}", successes, **settings)
+        finished(run / "planners" / f"cem_{budget['num_samples']}x{budget['num_iterations']}", successes, weights_hash)
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def asked(monkeypatch):
 
 
 def test_what_is_evaluated_already_is_not_evaluated_again(run, capsys, asked):
-    finish_all(run / "planners")
+    finish_all(run)
     planner_study.main([str(run), "--planners", "cem"])
     rows = list(csv.DictReader((run / "planners" / "planners.csv").read_text().splitlines()))
     assert [int(row["successes"]) for row in rows] == [0, 1, 2, 3]
@@ -68,9 +70,9 @@ def test_what_is_evaluated_already_is_not_evaluated_again(run, capsys, asked):
     assert "9,001" in capsys.readouterr().out and asked == []
 
 
-@pytest.mark.parametrize(("weights", "overrides"), [(b"other", []), (b"w", ["evaluation.offset=50"])])
-def test_what_was_evaluated_with_other_weights_or_settings_does_not_count(run, asked, weights, overrides):
-    finish_all(run / "planners", weights=weights)
+@pytest.mark.parametrize(("weights_hash", "overrides"), [("other", []), (None, ["evaluation.offset=50"])])
+def test_what_was_evaluated_with_other_weights_or_settings_does_not_count(run, asked, weights_hash, overrides):
+    finish_all(run, weights_hash)
     with pytest.raises(SystemExit, match=r"scripts/plan\.py has refused"):
         planner_study.main([str(run), *overrides, "--planners", "cem"])
     assert len(asked) == 1
