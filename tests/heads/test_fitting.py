@@ -12,7 +12,7 @@ from lewm.data.clips import split_episodes
 from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
-from lewm.heads import HEADS
+from lewm.heads import HEADS, fitting
 from lewm.heads.config import FittingConfig, read_heads
 from lewm.heads.fitting import build_head, head_data
 from tests.training.linear_world import (
@@ -108,10 +108,42 @@ def test_at_most_max_frames_of_the_training_episodes_are_embedded_and_a_quarter_
     assert model.num_encoded == (9 + 2) * per_episode
 
 
+def test_a_head_is_judged_on_a_number_of_frames_of_the_held_out_episodes(walks, monkeypatch):
+    model, per_episode = PositionModel(), int(walks.lengths[0]) + 1
+    monkeypatch.setattr(fitting, "MAX_HELD_OUT", 3 * per_episode + 1)
+    fit(walks, head_config("inverse_dynamics", num_steps=2), model)
+    train_ids, _ = split_of(walks)
+    assert model.num_encoded == (len(train_ids) + 3) * per_episode
+
+
+@pytest.mark.parametrize("name", ["inverse_dynamics", "temporal_distance"])
+def test_the_input_of_a_head_is_standardized_by_the_embeddings_of_the_training_episodes(walks, name):
+    mlp = fit(walks, head_config(name, num_steps=1)).head.mlp
+    train_ids, _ = split_of(walks)
+    rows = walks.index.frame_rows(*walks.index.places(train_ids))
+    z = torch.from_numpy(np.asarray(walks.states)[rows] / 10).float()
+    torch.testing.assert_close(mlp.mean, z.mean(0), rtol=0, atol=0.5)
+    torch.testing.assert_close(mlp.std, (z - z.mean(0)).square().mean().sqrt(), rtol=0.1, atol=0)
+
+
+def test_actions_that_are_all_the_same_leave_finite_errors(tmp_path):
+    rng = np.random.default_rng(0)
+    with EpisodeWriter(tmp_path / "data", METADATA) as writer:
+        for _ in range(8):
+            episode = walk(rng)
+            writer.append(*episode._replace(actions=np.zeros_like(episode.actions)))
+    _, errors = fit(Episodes(tmp_path / "data"), head_config("inverse_dynamics", num_steps=2))
+    assert all(math.isfinite(error) for error in errors.values())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_head_is_a_function_of_the_seed(walks, name):
     config = head_config(name, num_steps=3)
-    first, again, other = (fit(walks, config, seed=seed) for seed in (0, 0, 1))
+    fitted = []
+    for state, seed in enumerate((0, 0, 1)):
+        torch.manual_seed(state)  # has no say
+        fitted.append(fit(walks, config, seed=seed))
+    first, again, other = fitted
     assert torch.equal(weights_of(first), weights_of(again))
     assert first.errors == again.errors
     assert not torch.equal(weights_of(first), weights_of(other))
@@ -162,6 +194,12 @@ def test_numbers_of_fitting_that_make_no_sense_are_refused_by_name_and_value(key
         from_dict(SMALL | {key: -1}, FittingConfig, "fitting.")
 
 
+def split_of(data):
+    """Training and held-out episodes of the model of these data."""
+    split = spec_for(data).data
+    return split_episodes(len(data), split.val_fraction, split.split_seed)
+
+
 def write_reversed_walks(path, held_out, num_episodes=80):
     """Walks in which the recorded actions of the held-out episodes are the opposite of what happened."""
     rng = np.random.default_rng(0)
@@ -174,8 +212,7 @@ def write_reversed_walks(path, held_out, num_episodes=80):
 
 def test_heads_are_fitted_to_training_episodes_and_judged_on_held_out_ones(walks, tmp_path):
     """What is learned of one half is wrong by twice its size on the other: R2 = 1 - 4."""
-    split = spec_for(walks).data
-    _, held_out = split_episodes(len(walks), split.val_fraction, split.split_seed)
+    _, held_out = split_of(walks)
     _, errors = fit(write_reversed_walks(tmp_path / "data", set(held_out)), head_config("inverse_dynamics"))
     assert errors["r2"] == pytest.approx(-3, abs=0.3)
 

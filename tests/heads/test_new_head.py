@@ -6,13 +6,14 @@ from rich.progress import Progress
 
 from lewm.heads import HEADS, Head
 from lewm.heads import config as head_config
-from lewm.heads.config import read_heads
+from lewm.heads.config import FittingConfig, HeadConfig, read_heads
 from lewm.heads.files import save_head
 from lewm.heads.fitting import fit_head
 from lewm.heads.head import Batch
 from lewm.regularizers import SIGReg
 from lewm.run import Run
 from lewm.training.checkpoint import save_checkpoint
+from lewm.training.schedule import learning_rate
 from tests.training.linear_world import PositionModel, spec_for, write_walks
 
 
@@ -44,6 +45,23 @@ class WayTravelled(Head):
 
     def errors(self, data, rng):
         return {"mean_squared_error": self.loss(*self.draw(data, 512, rng)).item()}
+
+
+class Descent(WayTravelled):
+    """One weight, whose loss is the weight itself: AdamW lowers it in each step by that step's learning rate."""
+
+    def __init__(self, embedding_dim, frame_size):
+        super().__init__(embedding_dim, frame_size, scale=1)
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.weights, self.trained = [], []
+
+    def loss(self, z, z_goal, way):
+        self.weights.append(self.weight.item())
+        self.trained.append(self.training)
+        return self.weight + 0 * self(z, z_goal).sum()
+
+    def errors(self, data, rng):
+        return {"weight": self.weight.item()}
 
 
 YAML = """
@@ -85,3 +103,17 @@ def test_a_new_head_is_configured_fitted_judged_saved_and_read(tmp_path):
     head = Run.open(tmp_path / "run").heads["way_travelled"]
     z = torch.tensor([[1.0, 2.0]])
     torch.testing.assert_close(head(z, z + 1), torch.tensor([[3.0, 3.0]]), rtol=0, atol=0.1)
+
+
+def test_each_step_goes_down_the_gradient_of_its_own_batch_by_the_scheduled_rate_in_training_mode(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(HEADS, "descent", Descent)
+    data, num_steps, rate = write_walks(tmp_path / "data", num_episodes=8), 40, 0.1
+    fitting = FittingConfig(num_steps, 8, rate, weight_decay=0.0, max_steps=2, far_share=0.0, max_frames=1000)
+    config = HeadConfig({"name": "descent"}, fitting)
+    head, errors = fit_head(PositionModel(), spec_for(data), data, config, seed=0, progress=Progress(disable=True))
+    steps = -torch.tensor([*head.weights, errors["weight"]]).diff()
+    expected = torch.tensor([rate * learning_rate(step, num_steps, 0.05) for step in range(num_steps)])
+    torch.testing.assert_close(steps, expected, rtol=1e-3, atol=1e-5)
+    assert all(head.trained)

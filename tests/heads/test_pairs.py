@@ -71,6 +71,14 @@ def test_frames_before_are_model_steps_apart_and_the_oldest_stands_for_the_missi
     assert gaps == {(0, 0), (0, FRAMESKIP), (FRAMESKIP, FRAMESKIP)}
 
 
+def test_a_tenth_of_the_time_a_random_number_of_the_frames_before_is_shown(sampler, where, rng):
+    frames = where(sampler.ahead(40000, CONTEXT, MAX_STEPS, rng).frames)
+    shown = frames[frames[:, -1, 1] >= FRAMESKIP * (CONTEXT - 1), :, 1]
+    num_shown = (np.diff(shown, axis=1) > 0).sum(1)
+    shares = np.bincount(num_shown, minlength=CONTEXT) / len(num_shown)
+    np.testing.assert_allclose(shares, [0.1 / 3, 0.1 / 3, 0.9 + 0.1 / 3], atol=0.005)
+
+
 def test_frames_apart_are_as_far_as_they_say(sampler, where, rng):
     first, second, gaps = sampler.apart(5000, 0.0, rng)
     np.testing.assert_array_equal(where(first)[:, 0], where(second)[:, 0])
@@ -96,6 +104,7 @@ def test_pairs_are_a_function_of_the_generator(sampler):
 def test_episodes_shorter_than_a_model_step_are_refused(counting_data):
     with pytest.raises(InputError, match="3 actions"):
         PairSampler(counting_data, np.array([1, 5]), 4, PLAIN)
+    assert PairSampler(counting_data, np.array([1, 5]), 3, PLAIN).ahead(5, 1, 1, np.random.default_rng(0))
 
 
 def test_episodes_are_chosen_up_to_a_number_of_frames(counting_data):

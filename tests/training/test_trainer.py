@@ -14,7 +14,7 @@ from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.regularizers import Wristband
 from lewm.tracking import read_metrics
-from lewm.training.checkpoint import Checkpoint, latest_checkpoint
+from lewm.training.checkpoint import Checkpoint, checkpoints, latest_checkpoint
 from lewm.training.schedule import learning_rate
 from tests.programs import TINY, compose, make_trainer
 from tests.ranks import run_ranks
@@ -178,7 +178,13 @@ def test_looking_at_a_run_does_not_change_it(tmp_path, two_room_data, reference,
     assert_same_tensors(tensors_of(fit(tmp_path, two_room_data, override)), reference[1])
 
 
-@pytest.mark.parametrize("override", ["seed=1", "regularizer.weight=0.5", "training.learning_rate=2e-3"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("seed=1", "regularizer.weight=0.5", "training.learning_rate=2e-3"),
+        *("training.weight_decay=0.5", "training.warmup_fraction=0.9", "training.max_grad_norm=1e-5"),
+    ],
+)
 def test_other_settings_give_other_weights(tmp_path, two_room_data, reference, override):
     other = tensors_of(fit(tmp_path, two_room_data, override))
     weight = "projector.0.weight"
@@ -282,6 +288,21 @@ def test_the_last_step_is_validated_and_saved_whatever_the_intervals(tmp_path, t
     trainer = fit(tmp_path, two_room_data, "training.validate_every=4", "training.checkpoint_every=4")
     assert [line["step"] for line in metrics_of(trainer) if "val/prediction" in line] == [3, 5]
     assert latest_checkpoint(trainer.config.run_dir).name == "step_0000006"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "steps"),
+    [
+        ((), [6]),
+        (("keep_checkpoints=2",), [5, 6]),
+        (("keep_every=4",), [4, 6]),
+        (("keep_every=1",), [1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_checkpoints_are_kept_as_asked(tmp_path, two_room_data, overrides, steps):
+    overrides = ("checkpoint_every=1", *overrides)
+    trainer = fit(tmp_path, two_room_data, *(f"training.{override}" for override in overrides))
+    assert sorted(checkpoints(trainer.config.run_dir)) == steps
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
