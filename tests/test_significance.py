@@ -36,8 +36,9 @@ def test_welch_agrees_with_scipy():
     assert welch(a, b) == pytest.approx((np.mean(a) - np.mean(b), interval.low, interval.high, expected.pvalue))
 
 
-def test_one_seed_gives_a_difference_without_an_interval():
-    found = welch([2.0], [1.0, 1.5])
+@pytest.mark.parametrize(("values", "reference"), [([2.0], [1.0, 1.5]), ([1.5, 2.5], [1.25])])
+def test_one_seed_on_a_side_gives_a_difference_without_an_interval(values, reference):
+    found = welch(values, reference)
     assert found.difference == 0.75
     assert all(math.isnan(value) for value in found[1:])
 

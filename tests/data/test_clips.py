@@ -1,5 +1,6 @@
 """Frames, actions and states of a clip belong together; the counting dataset tells where each came from."""
 
+import mmap
 import pickle
 
 import numpy as np
@@ -105,6 +106,32 @@ def test_only_the_frames_of_the_clip_are_read(counting_data):
     Clips(data, np.array([2]), num_frames=3, frameskip=5, normalizer=UNCHANGED)[1]
     start = data.index.frame_offsets[2] + 1
     assert data.pixels.rows == [start, start + 5, start + 10]
+
+
+class RecordedMap(mmap.mmap):
+    """Remembers which bytes it was asked to read ahead."""
+
+    def madvise(self, option, start, length):
+        assert option == mmap.MADV_WILLNEED and start % mmap.PAGESIZE == 0
+        self.asked.append((start, start + length))
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="no read-ahead on this system")
+def test_a_batch_has_the_kernel_read_its_frames_ahead(counting_data):
+    row_bytes, header = mmap.PAGESIZE // 2, 128  # as .npy files have one: rows begin within pages and cross them
+    num_frames = counting_data.index.num_frames
+    mapped = RecordedMap(-1, header + num_frames * row_bytes)
+    mapped.asked = []
+    pixels = np.ndarray.__new__(np.memmap, (num_frames, row_bytes, 1, 1), np.uint8, buffer=mapped, offset=header)
+    pixels.offset = header
+    data = pickle.loads(pickle.dumps(counting_data))
+    data.pixels = pixels
+    Clips(data, np.array([2]), num_frames=3, frameskip=5, normalizer=UNCHANGED).__getitems__([1])
+    start = data.index.frame_offsets[2] + 1
+    expected = [header + row * row_bytes for row in (start, start + 5, start + 10)]
+    for (begin, end), row_begin in zip(mapped.asked, expected, strict=True):
+        assert begin <= row_begin < begin + mmap.PAGESIZE
+        assert end == row_begin + row_bytes
 
 
 def test_a_clip_longer_than_every_episode_is_refused_in_one_line(counting_data):
