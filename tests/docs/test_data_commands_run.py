@@ -1,0 +1,73 @@
+"""The commands of docs/data.md are given in their order, on a few short recordings."""
+
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import train
+from lewm.data.episodes import Episodes
+from scripts import collect, data
+from tests.data.films import write_video
+from tests.docs.pages import commands
+from tests.programs import TINY_TRAINING, run_program
+
+COMMANDS = [command for page, command in commands() if page == "docs/data.md"]
+NUM_RECORDINGS = 6
+TRAINING = [word for word in TINY_TRAINING if not word.startswith(("name=", "env."))]
+
+
+def record(folder: Path, episodes: Episodes) -> None:
+    """Writes name.mp4 and name.csv for a few of the episodes."""
+    for number in range(NUM_RECORDINGS):
+        episode = episodes[number]
+        write_video(folder / f"{number}.mp4", episode.pixels)
+        rows = np.concatenate([episode.actions, np.zeros_like(episode.actions[:1])])
+        np.savetxt(folder / f"{number}.csv", rows, delimiter=",", header="action_x,action_y", comments="")
+
+
+def give(command: str) -> object:
+    """Gives a command, with what makes its work small; what its program ends with."""
+    words = shlex.split(command)
+    program = next(word for word in words if word.endswith(".py"))
+    arguments = [word for word in words[words.index(program) + 1 :] if not word.startswith("num_episodes=")]
+    if program == "train.py":
+        return run_program(train.main, *arguments, *TRAINING)
+    if program == "scripts/collect.py":
+        return run_program(collect.main, *arguments, "num_episodes=2", "env.collection.max_steps=10", "num_workers=1")
+    if "merge" in arguments:
+        shutil.copytree("data/mine", "data/other")
+    return run_program(data.main, *arguments)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, two_room_data) -> Path:
+    folder = tmp_path_factory.mktemp("recordings")
+    record(folder / "recordings", two_room_data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert {command: give(command) for command in COMMANDS} == dict.fromkeys(COMMANDS)
+    return folder
+
+
+def test_the_page_has_a_command_for_each_thing_that_is_done_with_data() -> None:
+    words = {word for command in COMMANDS for word in shlex.split(command)}
+    assert {"convert", "validate", "preview", "info", "merge", "split", "train.py", "scripts/collect.py"} <= words
+
+
+def test_recordings_become_a_dataset_of_frames_of_the_size_asked_for(folder: Path) -> None:
+    mine = Episodes(folder / "data" / "mine")
+    assert (len(mine), mine.metadata.frame_size) == (NUM_RECORDINGS, 64)
+
+
+def test_datasets_are_merged_and_split_and_exported(folder: Path) -> None:
+    assert len(Episodes(folder / "data" / "both")) == 2 * NUM_RECORDINGS
+    assert sum(len(Episodes(folder / "data" / name)) for name in ("mine_a", "mine_b")) == NUM_RECORDINGS
+    assert (folder / "mine.h5").stat().st_size > 0
+    assert any((folder / "preview").iterdir())
+
+
+def test_a_model_is_trained_on_them(folder: Path) -> None:
+    assert (folder / "runs" / "mine" / "results.json").exists()
