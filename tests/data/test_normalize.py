@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from lewm.data.normalize import STD_FLOOR, ActionNormalizer, pack_actions, unpack_actions
+from lewm.errors import InputError
 
 
 @pytest.mark.parametrize("frameskip", [1, 2, 5])
@@ -73,3 +74,18 @@ def test_clipping_a_block_clips_each_raw_action(normalizer):
     blocks = pack_actions(normalizer.normalize(raw), 3).clamp(*normalizer.block_bounds(low, high, 3))
     expected = raw.clamp(torch.as_tensor(low).float(), torch.as_tensor(high).float())
     torch.testing.assert_close(normalizer.denormalize(unpack_actions(blocks, 3)), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [
+        ((0.0, 0.0), (1.0,)),
+        ((0.0, 0.0), (1.0, 0.0)),
+        ((0.0, 0.0), (1.0, -1.0)),
+        ((0.0, float("nan")), (1.0, 1.0)),
+        ((0.0, 0.0), (1.0, float("inf"))),
+    ],
+)
+def test_statistics_that_cannot_normalize_are_refused(mean, std):
+    with pytest.raises(InputError, match="action statistics"):
+        ActionNormalizer(mean, std)
