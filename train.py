@@ -38,9 +38,9 @@ from lewm.report import print_results, save_evaluation
 from lewm.run import Run
 from lewm.tracking import progress_bar
 from lewm.training.accelerator import start_accelerator
-from lewm.training.build import build_objective
 from lewm.training.checkpoint import Checkpoint, find_checkpoint
 from lewm.training.model_spec import ModelSpec
+from lewm.training.objective import build_objective
 from lewm.training.run_folder import check_same_data, open_run_folder
 from lewm.training.trainer import Trainer
 

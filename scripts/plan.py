@@ -1,6 +1,6 @@
 """Evaluates a trained run by planning: `python scripts/plan.py run=runs/my_run planner=cem_paper seed=1`.
 
-It plans as the run did at the end of its training, but for what the command line chooses.
+Planner, planning, evaluation and seed are those of the run, unless the command line chooses others.
 
 Baselines are evaluated on the same pairs: `policy=expert name=expert`. An interrupted evaluation goes on where it was.
 """
@@ -31,6 +31,7 @@ from lewm.evaluation.pairs import read_pairs
 from lewm.evaluation.play import Policy
 from lewm.evaluation.results import describe_model, describe_policy
 from lewm.files import run_lock
+from lewm.raw_units import RawUnits
 from lewm.report import print_results, save_evaluation
 from lewm.run import Run
 from lewm.tracking import progress_bar
@@ -41,21 +42,34 @@ POLICIES = ("mpc", "amortized", "behaviour_cloning", "expert", *BASELINES)
 
 
 def as_trained(chosen: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Planner and planning of the run, as far as the command line chooses none."""
-    run, groups = chosen.get("run"), [group for group in ("planner", "planning") if group not in chosen]
-    if run is None or chosen.get("protocol") is not None or not groups:
+    """Planner, planning and evaluation of the run, as far as the command line chooses none.
+
+    Args:
+      chosen: values of the command line by key; a list of those of a sweep.
+
+    Raises:
+      InputError: the runs of a sweep differ in them, or the planner has nothing to do.
+    """
+    by_protocol = ("planner", "planning") if chosen.get("protocol") is not None else ()
+    groups = [group for group in ("planner", "planning", "evaluation") if group not in (*chosen, *by_protocol)]
+    runs = chosen.get("run") if isinstance(chosen.get("run"), list) else [chosen.get("run")]
+    trained = [  # main refuses the others
+        asdict(Run.open(str(run)).config)
+        for run in runs
+        if run is not None and latest_checkpoint(Path(str(run))) is not None
+    ]
+    if not trained or not groups:
         return {}
-    if isinstance(run, list):
-        raise InputError(f"several runs, which may plan differently: choose {' and '.join(map('{}='.format, groups))}")
-    if latest_checkpoint(Path(str(run))) is None:
-        return {}  # which main refuses
-    config = Run.open(str(run)).config
-    if "planning" in groups and config.planning.proposal == "alone" and "planner" in chosen:
+    differing = [group for group in groups if any(config[group] != trained[0][group] for config in trained)]
+    if differing:
+        raise InputError(f"these runs differ: choose {' and '.join(f'{group}=' for group in differing)}")
+    inherited = {group: trained[0][group] for group in groups}
+    if "planner" in chosen and inherited.get("planning", {}).get("proposal") == "amortized":
         raise InputError(
-            f"planner={chosen['planner']} has nothing to do: in this run an inverse-dynamics head acts alone"
-            " (planning.proposal=alone); choose planning=mpc or planning=proposed"
+            f"planner={chosen['planner']} has nothing to do: in this run an inverse-dynamics head acts without a search"
+            " (planning.proposal=amortized); choose planning=mpc or planning=proposed"
         )
-    return {group: asdict(config.planning) if group == "planning" else config.planner for group in groups}
+    return inherited
 
 
 @program("plan", PlanConfig, inherit=as_trained)
@@ -81,7 +95,7 @@ def main(config: PlanConfig) -> None:
 
 
 def choose_env(config: PlanConfig, run: Run) -> EnvConfig:
-    """The environment to plan in: that of env=, else the one that the model was trained in."""
+    """Environment to plan in: the one of env=, else the one that the model was trained in."""
     env = config.env or run.config.env
     if not isinstance(env, EnvConfig):
         raise InputError(f"run={config.run} was trained on recordings: no environment to plan in; give one as env=")
@@ -93,7 +107,7 @@ def choose_env(config: PlanConfig, run: Run) -> EnvConfig:
 
 
 def choose_data(config: PlanConfig, run: Run, env: EnvConfig) -> Episodes:
-    """The dataset of the pairs: that of data_path=, else the run's own, or in another environment that one's."""
+    """Dataset of the pairs: the one of data_path=, else the run's own, or data/<env> for another environment."""
     path = config.data_path
     if path is None and env.name != run.config.env.name:
         path = f"data/{env.name}"
@@ -105,37 +119,41 @@ def choose_data(config: PlanConfig, run: Run, env: EnvConfig) -> Episodes:
 def make_policy(
     config: PlanConfig, run: Run, env: EnvConfig, data: Episodes, manifest: Manifest
 ) -> tuple[Policy | Privileged, dict[str, Any]]:
-    """What acts, and a description of it."""
-    name, spec = config.policy, run.spec
-    bounds = np.array(spec.action_low), np.array(spec.action_high)
+    """Makes the policy, and a description of it for results.json."""
+    name, spec, seed = config.policy, run.spec, run.config.seed if config.seed is None else config.seed
     if name in BASELINES:
-        baseline = make_baseline(name, read_pairs(manifest, data), config.evaluation.budget, *bounds, config.seed)
-        return baseline, {"name": name, "seed": config.seed}
+        bounds = np.array(spec.action_low), np.array(spec.action_high)
+        baseline = make_baseline(name, read_pairs(manifest, data), config.evaluation.budget, *bounds, seed)
+        return baseline, {"name": name, "seed": seed}
     if name == "expert":
         expert = config.expert or without_noise(env.collection.expert)
-        policy = Privileged(build(EXPERTS, expert, "expert"), config.seed)
-        return policy, {"name": name, "expert": expert, "seed": config.seed}
+        policy = Privileged(build(EXPERTS, expert, "expert"), seed)
+        return policy, {"name": name, "expert": expert, "seed": seed}
     if name == "behaviour_cloning":
         clone = run.heads[name]
-        described = {"name": name, "heads": run.heads.used()}
-        return CloningPolicy(clone, spec.normalizer, env.frameskip, *bounds, run.device), described
+        return CloningPolicy(clone, RawUnits(spec, run.device)), {"name": name, "heads": run.heads.used()}
     planning = config.planning
     if name == "amortized":
-        planning = replace(planning, proposal="alone", horizon=planning.num_executed)  # nothing else is executed
-    agent = run.agent(planner=config.planner, planning=planning, seed=config.seed)
-    return MPCPolicy(agent), describe_policy(name, config.planner, planning, config.seed, run.heads.used())
+        planning = replace(planning, proposal="amortized", horizon=planning.num_executed)  # nothing else is executed
+    agent = run.agent(planner=config.planner, planning=planning, seed=seed)
+    return MPCPolicy(agent), describe_policy(name, config.planner, planning, seed, run.heads.used())
 
 
 def without_noise(expert: Component) -> Component:
-    """The expert at its best: what makes data varied is left out, and of a mixture the first part is taken."""
+    """The expert without the noise that makes data varied; of a mixture, its first part."""
     if expert["name"] == "mixture":
         return without_noise(expert["parts"][0]["expert"])
     return expert | {key: 0.0 for key in ("noise_std", "repeat_probability") if key in expert}
 
 
 def draw_validation(run: Run, data: Episodes, train_ids: NDArray, held_out: NDArray) -> Validation:
-    """The clips that train.py validates on; probes of other data are fitted on half of its episodes."""
+    """Draws the clips of the diagnostics, those of train.py on the run's own data.
+
+    Of other data no episode was trained on: probes are fitted on one half of them and judged on the other.
+    """
     if not len(train_ids):
+        if len(held_out) < 2:
+            raise InputError(f"{data.path} has {len(held_out)} episode, and probes need at least 2: give more data")
         train_ids, held_out = held_out[::2], held_out[1::2]
     num_frames, spec = run.config.training.num_frames, run.spec
     clips, held_out_clips = (

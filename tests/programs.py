@@ -15,8 +15,8 @@ from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.normalize import ActionNormalizer
 from lewm.diagnostics.validation import Validation
 from lewm.training.accelerator import start_accelerator
-from lewm.training.build import build_objective
 from lewm.training.model_spec import ModelSpec
+from lewm.training.objective import build_objective
 from lewm.training.trainer import Trainer
 
 TINY_TRAINING = (

@@ -9,6 +9,7 @@ import torch
 from lewm.config import CONFIGS
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
+from lewm.planning.latent_planners import Amortized, Seeded
 from lewm.run import Run
 from tests.programs import TINY, compose
 from tests.runs import save_run, spec_of
@@ -119,13 +120,13 @@ def test_a_session_begins_the_next_search_with_what_is_left_of_the_plan(agent):
     session = agent.begin(frames[:, 0], goal)
     plan = session.plan()
     session.observe(frames[:, 1], plan.actions[:, :FRAMESKIP])
-    left = agent.raw(session.state.mean)
+    left = agent.units.raw(session.state.mean)
     np.testing.assert_allclose(left[:, : 2 * FRAMESKIP], plan.actions[:, FRAMESKIP:], rtol=1e-5, atol=1e-5)
 
 
 def test_planner_and_planning_can_be_chosen_by_the_names_of_their_files(run):
     agent = run.agent(planner="cem_paper", planning="lewm", horizon=4, num_executed=1)
-    assert agent.mpc.planner.num_samples == 300
+    assert agent.mpc.planner.search.num_samples == 300
     assert (agent.mpc.horizon, agent.mpc.context, agent.mpc.rollout.window) == (4, 1, 3)
 
 
@@ -247,10 +248,9 @@ def test_arrays_that_may_not_be_written_to_plan_without_a_warning(agent):
     np.testing.assert_array_equal(agent.plan(*arrays).actions, expected)
 
 
-@pytest.mark.parametrize("use", ["initial", "alone"])
-def test_initial_actions_that_a_proposal_would_replace_are_refused(agent, use):
-    head = torch.nn.Identity()
-    proposing = replace(agent, mpc=replace(agent.mpc, proposal=head, proposal_use=use))
+@pytest.mark.parametrize("planner", [Seeded(None, None), Amortized(None)])
+def test_initial_actions_that_a_proposal_would_replace_are_refused(agent, planner):
+    proposing, use = replace(agent, mpc=replace(agent.mpc, planner=planner)), planner.name
     arrays = one_of(scene(), 0)
     message = refusal(proposing.plan, *arrays, initial_actions=arrays[1])
     assert f"planning.proposal={use}" in message

@@ -10,14 +10,16 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"envs"},
     {
-        *("lewm", "lewm.clip", "lewm.config", "lewm.distributed", "lewm.environment", "lewm.errors", "lewm.files"),
-        *("lewm.processes", "lewm.provenance", "lewm.seeding", "lewm.significance"),
+        *("lewm", "lewm.arrays", "lewm.clip", "lewm.config", "lewm.distributed", "lewm.environment", "lewm.errors"),
+        *("lewm.files", "lewm.processes", "lewm.provenance", "lewm.seeding", "lewm.significance"),
         *("lewm.success_rates", "lewm.tracking"),
     },
     {"lewm.models", "lewm.regularizers", "lewm.planning", "lewm.data"},
     {"lewm.diagnostics"},
     {"lewm.training"},
     {"lewm.heads"},
+    {"lewm.raw_units"},
+    {"lewm.session"},
     {"lewm.agent"},
     {"lewm.run"},
     {"lewm.evaluation"},

@@ -374,10 +374,10 @@ def test_a_mistake_that_needs_no_data_is_found_before_there_is_a_run_folder(tmp_
 
 def test_training_fits_the_heads_that_its_evaluation_acts_by(tmp_path, two_room_data):
     head = "heads=[{name: inverse_dynamics, num_steps: 20, hidden_dim: 16, max_frames: 200}]"
-    assert run_program(train.main, *arguments_in(tmp_path, two_room_data, head, "planning.proposal=alone")) is None
+    assert run_program(train.main, *arguments_in(tmp_path, two_room_data, head, "planning.proposal=amortized")) is None
     run = tmp_path / "tiny"
     assert read_json(run / "heads" / "inverse_dynamics" / "head.json")["fitting"]["num_steps"] == 20
-    assert run_program(plan.main, *plan_arguments(run, "planning.proposal=alone")) is None
+    assert run_program(plan.main, *plan_arguments(run, "planning.proposal=amortized")) is None
     assert outcomes(run / "plan") == outcomes(run)
 
 

@@ -157,7 +157,7 @@ class PlanConfig:
     data_path: str | None
     policy: str
     expert: Component | None
-    seed: Seed
+    seed: Seed | None
     device: str
     num_threads: Workers | None
     planner: Component

@@ -1,9 +1,9 @@
 """Positions of episodes in arrays that hold all episodes one after another."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Rows = NDArray[np.int64]
+from lewm.arrays import Rows
 
 
 class EpisodeIndex:

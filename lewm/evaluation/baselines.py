@@ -1,14 +1,15 @@
-"""Policies without a world model: what a success rate is worth is seen beside theirs."""
+"""Policies without a world model, for comparison."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lewm.arrays import Actions, Rows
 from lewm.data.recording import Expert
 from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.pairs import Pairs
-from lewm.evaluation.play import Actions, Policy, Rows, Scene
+from lewm.evaluation.play import Policy, Scene
 from lewm.evaluation.process_env_pool import ProcessEnvPool
 
 BASELINES = ("random", "no_op", "replay")
@@ -16,10 +17,10 @@ BASELINES = ("random", "no_op", "replay")
 
 @dataclass
 class Replay:
-    """Acts out given actions, then stands still. It looks at nothing, so no frame is drawn for it.
+    """Policy that executes given actions, then stands still. It looks at nothing, so no frame is drawn for it.
 
     Attributes:
-      actions: (P, n, a) raw actions, a row for each pair of the manifest.
+      actions: (P, n, a) raw actions, one row for each pair of the manifest.
     """
 
     actions: Actions
@@ -40,7 +41,15 @@ class Replay:
 
 
 def make_baseline(name: str, pairs: Pairs, budget: int, low: NDArray, high: NDArray, seed: int) -> Replay:
-    """What needs no model: uniform random actions within (a,) bounds, no action, or the recorded ones."""
+    """Makes a policy that needs no model.
+
+    Args:
+      name: random (uniform within the bounds), no_op, or replay (the recorded actions).
+      pairs: all pairs of the manifest.
+      budget: env steps to reach the goal.
+      low, high: (a,) bounds of the raw actions.
+      seed: seed of the random actions, which are a function of (seed, pair).
+    """
     num_pairs, _, action_dim = pairs.recorded_actions.shape
     if name == "replay":
         return Replay(pairs.recorded_actions)
@@ -53,23 +62,23 @@ def make_baseline(name: str, pairs: Pairs, budget: int, low: NDArray, high: NDAr
 
 @dataclass(frozen=True)
 class Privileged:
-    """An expert, who is told states and goals where others see frames.
+    """Policy of an expert, who is told states and goals where others see frames.
 
     Attributes:
-      expert: of envs/experts, or one like them.
-      seed: of its noise, a function of (seed, pair).
+      expert: expert of envs/experts, or one like them.
+      seed: seed of its noise, which is a function of (seed, pair).
     """
 
     expert: Expert
     seed: int
 
     def enter(self, pool: EnvPool | ProcessEnvPool, pairs: Pairs) -> Policy:
-        """The policy for the pairs of a manifest in a pool."""
+        """Makes the policy for the pairs of a manifest in a pool."""
         return _ExpertPolicy(self, pool, pool.complete(pairs.goal_states))
 
 
 class _ExpertPolicy:
-    """Asks the experts that act in the pool."""
+    """Policy that asks the experts in the pool."""
 
     context = 1
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lewm.arrays import Actions, Frames
 from lewm.config import EnvConfig
 from lewm.data.recording import Expert
 from lewm.environment import make_env
 
-Frames = NDArray[np.uint8]
 States = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -70,12 +70,12 @@ class EnvPool:
             kept.append(self._artist.state)
         return np.array(kept, np.float64).reshape(*states.shape[:-1], len(self._artist.state))
 
-    def step(self, actions: NDArray[np.float32]) -> Steps:
+    def step(self, actions: Actions) -> Steps:
         """Executes (B, n, a) raw actions; an episode that is over stays in its last state."""
         states, counts = zip(*(self._run(i, actions[i]) for i in range(len(self._playing))), strict=True)
         return Steps(np.stack(states), np.array(counts), self._over.copy())
 
-    def _run(self, i: int, actions: NDArray[np.float32]) -> tuple[States, int]:
+    def _run(self, i: int, actions: Actions) -> tuple[States, int]:
         env, states, count = self._playing[i], [], 0
         for action in actions.astype(np.float64):
             if not self._over[i]:
@@ -116,7 +116,7 @@ class EnvPool:
         self._experts = [expert.begin(*each) for each in zip(self._playing, self._rngs, strict=True)]
         self._previous = [np.zeros((1, *env.action_space.shape), np.float32) for env in self._playing]
 
-    def ask_experts(self) -> NDArray[np.float32]:
+    def ask_experts(self) -> Actions:
         """(B, a) what the experts do in the present states, which they see; 0 where the episode is over."""
         for i in np.flatnonzero(~self._over):
             state = self._playing[i].state[None]

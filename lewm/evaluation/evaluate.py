@@ -92,7 +92,7 @@ def evaluate(
         outcome = outcomes.pop("policy")
         filmed, films = choose_films(outcome.reached, outcome.solved_at_start, config.num_videos), {}
         if isinstance(player, MPCPolicy):
-            films = film_imagination(player, trace, outcome, pool, data, env.frameskip, filmed)
+            films = film_imagination(player.agent, trace, outcome, pool, data, env.frameskip, filmed)
     results = {
         "identity": identity,
         "protocol": protocol,

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lewm.agent import Agent
 from lewm.data.episodes import Episodes
 from lewm.evaluation.env_pool import EnvPool
-from lewm.evaluation.mpc_policy import MPCPolicy
 from lewm.evaluation.play import Outcome
 from lewm.evaluation.process_env_pool import ProcessEnvPool
 from lewm.evaluation.traces import Trace
@@ -18,7 +18,7 @@ NUM_RECORDED = 1024
 
 
 def film_imagination(
-    policy: MPCPolicy,
+    agent: Agent,
     trace: Trace,
     outcome: Outcome,
     pool: EnvPool | ProcessEnvPool,
@@ -29,7 +29,7 @@ def film_imagination(
     """Films the first plans of some pairs, executed to their ends without another look, and as they were imagined.
 
     Args:
-      policy: policy with the model.
+      agent: agent whose model embeds frames.
       trace: trace of all P pairs.
       outcome: outcome of all P pairs.
       pool: environments that execute the plans.
@@ -48,7 +48,7 @@ def film_imagination(
     real = pool.step(trace.first_plan[rows]).states[:, frameskip - 1 :: frameskip]
     recorded = _some_frames(data)
     imagined = trace.imagined_z[rows]
-    nearest = recorded[_nearest(imagined, policy.embed(recorded))]
+    nearest = recorded[_nearest(imagined, agent.embed(recorded))]
     return {"film_pairs": rows, "imagined_z": imagined, "imagined_frames": nearest, "real_frames": pool.draw(real)}
 
 

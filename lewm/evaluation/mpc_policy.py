@@ -1,4 +1,4 @@
-"""A planner in a world model behind the interface of frames and raw actions."""
+"""Evaluation policy of an agent, with a trace of its planning."""
 
 import time
 
@@ -8,60 +8,56 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lewm.agent import Agent
-from lewm.data.normalize import pack_actions, unpack_actions
-from lewm.evaluation.play import Actions, Rows, Scene
+from lewm.arrays import Actions, Rows
+from lewm.evaluation.play import Scene
 from lewm.evaluation.traces import Trace, padded
 
 
 class MPCPolicy:
-    """Model-predictive control of the episodes of a scene.
+    """Policy that plans, executes a part of the plan, and plans again.
 
     Args:
       agent: agent that plans.
     """
 
     def __init__(self, agent: Agent) -> None:
-        self.mpc, self.device, self.num_executed = agent.mpc, agent.device, agent.num_executed
-        self.normalizer, self.frameskip = agent.spec.normalizer, agent.spec.frameskip
-        self.action_dim = len(agent.spec.action_low)
-        self.context: int = agent.mpc.context
+        self.agent, self.context = agent, agent.mpc.context
 
     def start(self, scene: Scene) -> None:
-        """Looks at the goal, at what there is of the past, and at the start."""
+        """Takes in the goals, the frames before the start, and the start."""
         past, past_actions = scene.past()
         frames = np.concatenate([past, scene.frames()[:, None]], axis=1)
-        episodes, width = tuple(scene.numbers.tolist()), self.frameskip * self.action_dim
-        self._state = self.mpc.start(self._tensor(frames[:, 0]), self._tensor(scene.goal_frames()), episodes, width)
+        self._session = self.agent.begin(frames[:, 0], scene.goal_frames(), tuple(scene.numbers.tolist()))
         for t in range(past.shape[1]):
-            self._see(frames[:, t + 1], past_actions[:, t])
-        self._queue: list[Tensor] = []
+            self._session.observe(frames[:, t + 1], past_actions[:, t])
+        self._queue: list[Actions] = []
         self._rows, self._num_steps = np.arange(len(frames)), 0
         self._num_encoded = np.full(len(frames), frames.shape[1] + 1)
         self._seconds, self._num_planned = list[float](), list[int]()
         self._costs, self._distances = list[NDArray](), list[NDArray]()
         self._observed_steps = list[int]()
-        self._look()
+        self._note_distance()
 
     def act(self) -> Actions:
+        """(B, K, a) raw actions of the next model step."""
         if not self._queue:
-            self._queue = list(self._plan()[:, : self.num_executed].unbind(1))
-        raw: Actions = self._raw(self._queue.pop(0)[:, None])
-        self._num_steps += raw.shape[1]
-        return raw
+            steps = np.split(self._plan(), self.agent.mpc.horizon, axis=1)
+            self._queue = steps[: self.agent.num_executed]
+        self._num_steps += self._queue[0].shape[1]
+        return self._queue.pop(0)
 
     def observe(self, scene: Scene, actions: Actions) -> None:
-        self._see(scene.frames(), actions)
+        self._session.observe(scene.frames(), actions)
         self._num_encoded[self._rows] += 1
-        self._look()
+        self._note_distance()
 
     def keep(self, rows: Rows) -> None:
         self._rows = self._rows[rows]
-        index = torch.from_numpy(rows)
-        self._queue = [block[index] for block in self._queue]
-        self._state = self.mpc.keep(self._state, rows.tolist())
+        self._queue = [actions[rows] for actions in self._queue]
+        self._session.keep(rows.tolist())
 
     def trace(self) -> Trace:
-        """Of the episodes since start()."""
+        """Trace of the episodes since start()."""
         return Trace(
             observed_steps=np.array(self._observed_steps),
             z_distance=np.stack(self._distances, axis=1),
@@ -73,46 +69,25 @@ class MPCPolicy:
             imagined_z=self._imagined_z,
         )
 
-    @torch.no_grad()
-    def embed(self, pixels: NDArray[np.uint8], batch_size: int = 256) -> NDArray[np.float32]:
-        """(N, h, w, C) frames -> (N, D)."""
-        pieces = (self._tensor(pixels[i : i + batch_size]) for i in range(0, len(pixels), batch_size))
-        return torch.cat([self.mpc.model.encode(piece[:, None])[:, 0].float().cpu() for piece in pieces]).numpy()
-
-    def _plan(self) -> Tensor:
-        """(B, H, A) on the CPU."""
-        before, costs = self._state, list[Tensor]()
+    def _plan(self) -> Actions:
+        """(B, H x K, a) raw actions of a plan, which is noted in the trace."""
+        costs = list[Tensor]()
         begin = time.perf_counter()
-        plan, self._state = self.mpc.plan(before, on_iteration=lambda found: costs.append(found.best_cost))
-        actions = plan.actions.cpu()  # which waits for a GPU
+        plan = self._session.plan(on_iteration=lambda found: costs.append(found.best_cost))
         self._seconds.append(time.perf_counter() - begin)
-        self._num_planned.append(len(actions))
-        self._costs.append(self._spread(torch.stack(costs or [plan.cost], dim=1)))
+        self._num_planned.append(len(plan.actions))
+        best = torch.stack(costs, dim=1).float().cpu().numpy() if costs else plan.cost[:, None]
+        self._costs.append(self._of_all(best))
         if len(self._seconds) == 1:
-            self._first_plan = self._raw(actions)
-            self._imagined_z = self.mpc.imagine(before, plan.actions).float().cpu().numpy()
-        return actions
+            self._first_plan, self._imagined_z = plan.actions, self._session.imagine()
+        return plan.actions
 
-    def _see(self, pixels: NDArray[np.uint8], actions: Actions) -> None:
-        """Takes in the (B, h, w, C) frames after the executed (B, K, a) actions."""
-        block = pack_actions(self.normalizer.normalize(actions), self.frameskip)[:, 0]
-        self._state = self.mpc.observe(self._state, self._tensor(pixels), block.to(self.device))
-
-    def _look(self) -> None:
-        """Notes how far from the goal it looks."""
-        distance = (self._state.z[:, -1] - self._state.z_goal).square().sum(-1)
-        self._distances.append(self._spread(distance))
+    def _note_distance(self) -> None:
+        self._distances.append(self._of_all(self._session.goal_distance()))
         self._observed_steps.append(self._num_steps)
 
-    def _spread(self, values: Tensor) -> NDArray[np.float32]:
-        """Values of the episodes that go on -> those of all, nan for the others."""
-        spread = np.full((len(self._num_encoded), *values.shape[1:]), np.nan, np.float32)
-        spread[self._rows] = values.float().cpu().numpy()
-        return spread
-
-    def _raw(self, blocks: Tensor) -> NDArray[np.float32]:
-        raw: NDArray[np.float32] = self.normalizer.denormalize(unpack_actions(blocks, self.frameskip)).numpy()
-        return raw
-
-    def _tensor(self, pixels: NDArray[np.uint8]) -> Tensor:
-        return torch.from_numpy(pixels).movedim(-1, -3).to(self.device)
+    def _of_all(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values of the episodes that go on -> values of all episodes, nan for the others."""
+        found = np.full((len(self._num_encoded), *values.shape[1:]), np.nan, np.float32)
+        found[self._rows] = values
+        return found

@@ -6,12 +6,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lewm.evaluation.env_pool import EnvPool, Frames
+from lewm.arrays import Actions, Frames, Rows
+from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.pairs import Pairs
 from lewm.evaluation.process_env_pool import ProcessEnvPool
-
-Actions = NDArray[np.float32]
-Rows = NDArray[np.int64]
 
 
 class Scene:

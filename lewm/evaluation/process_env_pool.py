@@ -13,10 +13,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lewm.arrays import Frames
 from lewm.config import EnvConfig
 from lewm.data.recording import Expert
 from lewm.errors import InputError
-from lewm.evaluation.env_pool import EnvPool, Frames, Mask, States, Steps
+from lewm.evaluation.env_pool import EnvPool, Mask, States, Steps
 from lewm.processes import portable, start_interpreter
 
 MIN_EPISODES = 16

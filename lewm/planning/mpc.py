@@ -1,4 +1,4 @@
-"""Model-predictive control: plan in latent space, execute a little, look again."""
+"""Model-predictive control: plans in latent space, of which a part is executed before the next plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,27 +8,24 @@ import torch
 from torch import Tensor
 
 from lewm.errors import InputError
-from lewm.planning.candidates import cheaper, evaluate
 from lewm.planning.costs import GoalCost
-from lewm.planning.proposal import Proposal
-from lewm.planning.protocols import Generators, OnIteration, Plan, Planner, WorldModel
+from lewm.planning.latent_planners import LatentPlanner, PlanningProblem
+from lewm.planning.protocols import Generators, OnIteration, Plan, WorldModel
 from lewm.planning.rollout_cost import RolloutCost, SharedRollout, action_cost
 from lewm.seeding import derive_seed
 
-PROPOSAL_USES = ("none", "alone", "initial", "guarded")
-
 
 class MPCState(NamedTuple):
-    """What control remembers of B episodes, each with a past of its own.
+    """State of control in B episodes, each with a past of its own.
 
     Attributes:
       episodes: B identifiers that the planner's noise is keyed by.
       z_goal: (B, D) embeddings of the goals.
-      memory: (B, context, D) embeddings of the frames seen last, the newest last; zeros before the first frame.
+      memory: (B, context, D) embeddings of the last frames, the newest last; zeros before the first frame.
       blocks: (B, context-1, A) normalized action blocks executed between them.
-      num_frames: of each episode, how many of the memory were seen.
-      mean: (B, H, A) where the next plan starts its search.
-      num_plans: of each episode, made so far.
+      num_frames: number of frames in the memory of each episode.
+      mean: (B, H, A) where the next search starts.
+      num_plans: number of plans made in each episode.
     """
 
     episodes: tuple[int, ...]
@@ -57,39 +54,37 @@ class MPC:
     An episode's plans are a function of its own past: not of its neighbours, nor of when these plan and observe.
 
     Attributes:
-      model: in eval mode.
-      rollout: imagines candidates as the model does.
-      planner: searches the action sequences.
-      goal_cost: judges what the model imagines.
+      model: world model in eval mode.
+      rollout: rollout of candidates in the model.
+      planner: planner in latent space.
+      goal_cost: cost of imagined embeddings and actions.
       context: frames that control remembers.
       horizon: H, model steps that a plan looks ahead.
-      seed: of the planner's noise, a function of (seed, episode, plan).
-      proposal: action sequences without a search, or None.
-      proposal_use: none; alone (the plan is the proposal, with a cost of nan); initial (the search starts from it);
-        guarded (of the searched plan and the proposal the cheaper is taken).
+      seed: seed of the planner's noise, which is a function of (seed, episode, plan).
     """
 
     model: WorldModel
     rollout: SharedRollout
-    planner: Planner
+    planner: LatentPlanner
     goal_cost: GoalCost
     context: int
     horizon: int
     seed: int
-    proposal: Proposal | None = None
-    proposal_use: str = "none"
 
     def __post_init__(self) -> None:
         if min(self.horizon, self.context) < 1:
             raise InputError(f"planning.horizon={self.horizon} and context={self.context} must be at least 1")
-        if self.proposal_use not in PROPOSAL_USES:
-            raise InputError(f"planning.proposal={self.proposal_use!r}; there are {', '.join(PROPOSAL_USES)}")
-        if self.proposal_use != "none" and self.proposal is None:
-            raise InputError(f"planning.proposal={self.proposal_use} needs an inverse-dynamics head: fit one first")
 
     @torch.no_grad()
     def start(self, pixels: Tensor, goal_pixels: Tensor, episodes: tuple[int, ...], action_dim: int) -> MPCState:
-        """Begins episodes: (B, C, h, w) uint8 first frames, (B, C, h, w) goal frames, B identifiers, A."""
+        """Begins B episodes.
+
+        Args:
+          pixels: (B, C, h, w) uint8 first frames.
+          goal_pixels: (B, C, h, w) uint8 goal frames.
+          episodes: B identifiers that the planner's noise is keyed by.
+          action_dim: A, numbers in an action block.
+        """
         z, z_goal = self.model.encode(torch.stack([pixels, goal_pixels], dim=1)).unbind(1)
         memory = torch.cat([z.new_zeros(len(z), self.context - 1, z.shape[-1]), z[:, None]], dim=1)
         return MPCState(
@@ -105,18 +100,21 @@ class MPC:
     def plan(
         self, state: MPCState, rows: Sequence[int] | None = None, on_iteration: OnIteration | None = None
     ) -> tuple[Plan, MPCState]:
-        """Plans H action blocks from what was seen last; the next plan starts its search from this one.
+        """Plans H action blocks from the last frames. The next search starts from this plan.
 
         Args:
-          state: of B episodes.
-          rows: those that plan now; all by default, and there may be none. The plan has their order.
-          on_iteration: is called after each iteration of a search. Episodes that have seen equally many frames are
+          state: state of B episodes.
+          rows: episodes that plan now, in the order of the plan; all by default, and there may be none.
+          on_iteration: called after each iteration of a search. Episodes that have seen equally many frames are
             searched together, those with the fewest first.
+
+        Returns:
+          The plan, and the state after it.
         """
         rows = range(len(state.episodes)) if rows is None else rows
         actions, costs = state.mean[list(rows)], state.mean.new_zeros(len(rows))
         for places in _groups([state.num_frames[row] for row in rows]):
-            found = self._search(self.keep(state, [rows[place] for place in places]), on_iteration)
+            found = self.planner(self._problem(self.keep(state, [rows[place] for place in places])), on_iteration)
             actions = _put(actions, places, found.actions)
             costs = _put(costs, places, found.cost)
         mean = _put(state.mean, rows, actions)
@@ -125,7 +123,14 @@ class MPC:
 
     @torch.no_grad()
     def observe(self, state: MPCState, pixels: Tensor, actions: Tensor, rows: Sequence[int] | None = None) -> MPCState:
-        """Takes in the (R, C, h, w) frames that followed the executed (R, A) action blocks of R rows, else of all."""
+        """Takes in the frames after one executed action block.
+
+        Args:
+          state: state of B episodes.
+          pixels: (R, C, h, w) uint8 frames that followed the actions.
+          actions: (R, A) executed action blocks.
+          rows: R episodes that this happened to; all by default.
+        """
         rows = range(len(state.episodes)) if rows is None else rows
         if not len(rows):
             return state
@@ -144,11 +149,11 @@ class MPC:
 
     @torch.no_grad()
     def set_goal(self, state: MPCState, goal_pixels: Tensor) -> MPCState:
-        """Goes on to other goals, (B, C, h, w) uint8 frames."""
+        """Goes on to other goals: (B, C, h, w) uint8 frames."""
         return state._replace(z_goal=self.model.encode(goal_pixels[:, None])[:, 0])
 
     def keep(self, state: MPCState, rows: Sequence[int] | Tensor) -> MPCState:
-        """The state of these episodes alone, in this order."""
+        """Returns the state of these episodes alone, in this order."""
         rows = rows.tolist() if isinstance(rows, Tensor) else list(rows)
         index = torch.tensor(rows, dtype=torch.long, device=state.mean.device)
         return MPCState(
@@ -163,36 +168,23 @@ class MPC:
 
     @torch.no_grad()
     def imagine(self, state: MPCState, actions: Tensor) -> Tensor:
-        """(B, H, A) action blocks -> the (B, H, D) embeddings that the planner takes them to lead to."""
+        """Embeddings that the model predicts for action blocks: (B, H, A) -> (B, H, D)."""
         z_next = state.z_goal.new_zeros(*actions.shape[:2], state.z_goal.shape[1])
         for places in _groups(state.num_frames):
             seen = self.keep(state, places)
             z_next = _put(z_next, places, self.rollout(seen.z, seen.actions)(actions[places][:, None])[:, 0])
         return z_next
 
-    def _search(self, state: MPCState, on_iteration: OnIteration | None) -> Plan:
-        """The plan of episodes that have seen equally many frames."""
-        if self.proposal_use == "alone":
-            actions = self._propose(state)
-            return Plan(actions, torch.full_like(actions[:, 0, 0], torch.nan))
-        cost, mean = self._cost(state), state.mean
-        if self.proposal_use == "initial":
-            mean = self._propose(state)
-        plan = self.planner(cost, mean, generator=self.noise(state), on_iteration=on_iteration)
-        if self.proposal_use != "guarded":
-            return plan
-        proposed = self._propose(state)[:, None]
-        return cheaper(plan, evaluate(cost, proposed), proposed)
+    def _problem(self, state: MPCState) -> PlanningProblem:
+        """The planning problem of episodes that have seen equally many frames."""
 
-    def _cost(self, state: MPCState) -> RolloutCost:
-        return action_cost(self.model, self.rollout, self.goal_cost, state.z, state.actions, state.z_goal)
+        def make_cost() -> RolloutCost:
+            return action_cost(self.model, self.rollout, self.goal_cost, state.z, state.actions, state.z_goal)
 
-    def _propose(self, state: MPCState) -> Tensor:
-        assert self.proposal is not None  # __post_init__
-        return self.proposal(self.model, state.z, state.actions, state.z_goal, self.horizon)
+        return PlanningProblem(state.z, state.actions, state.z_goal, state.mean, self.noise(state), make_cost)
 
     def noise(self, state: MPCState) -> Generators:
-        """What the next plan of each episode draws from."""
+        """Sources of noise of the next plan of each episode."""
         return [
             torch.Generator(state.z.device).manual_seed(derive_seed(self.seed, episode, number))
             for episode, number in zip(state.episodes, state.num_plans, strict=True)
@@ -200,11 +192,11 @@ class MPC:
 
 
 def _groups(num_frames: Sequence[int]) -> list[list[int]]:
-    """The places of equal numbers, the smallest number first."""
+    """Groups the places of equal numbers, the smallest number first."""
     numbers = sorted(set(num_frames))
     return [[place for place, number in enumerate(num_frames) if number == wanted] for wanted in numbers]
 
 
 def _put(values: Tensor, rows: Sequence[int], new: Tensor) -> Tensor:
-    """(B, ...) values with (R, ...) new ones in R rows."""
+    """Returns (B, ...) values with (R, ...) new ones in R rows."""
     return values.index_copy(0, torch.tensor(list(rows), dtype=torch.long, device=values.device), new)

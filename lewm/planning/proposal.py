@@ -1,4 +1,4 @@
-"""Action sequences without a search: an inverse-dynamics head acts in what the world model imagines."""
+"""Proposals: action sequences of an inverse-dynamics head, without a search."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,37 +9,38 @@ from torch import Tensor
 from lewm.planning.protocols import WorldModel
 
 InverseDynamics = Callable[[Tensor, Tensor], Tensor]
-"""(B, T, D) embeddings of frames, oldest first, whose last ones it looks at, (B, D) goals -> (B, A) the next block."""
+"""(B, T, D) embeddings of frames, oldest first, of which it reads the last, (B, D) goals -> (B, A) next block."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Proposes a plan: H times the head's action block, and what the model says comes of it.
+    """Proposal of action sequences: the head acts H times in the imagination of the model.
 
     Attributes:
+      model: world model that predicts where each block leads.
       head: lewm.heads.InverseDynamics, fitted to the model's embeddings.
       window: most embeddings that a prediction of the model sees; the head sees all.
-      low, high: (A,) bounds of an action block in normalized space; what is proposed is clipped to them.
+      low, high: (A,) bounds of an action block in normalized space; proposals are clipped to them.
     """
 
+    model: WorldModel
     head: InverseDynamics
     window: int
     low: Tensor
     high: Tensor
 
     @torch.no_grad()
-    def __call__(self, model: WorldModel, z: Tensor, past_actions: Tensor, z_goal: Tensor, horizon: int) -> Tensor:
-        """Imagines forward, a head's block at a time. The first block needs the head alone.
+    def __call__(self, z: Tensor, past_actions: Tensor, z_goal: Tensor, horizon: int) -> Tensor:
+        """Proposes H action blocks. The first one needs the head alone.
 
         Args:
-          model: imagines.
           z: (B, T, D) embeddings of the context frames.
           past_actions: (B, T-1, A) action blocks between them.
           z_goal: (B, D) embeddings of the goal frames.
-          horizon: H.
+          horizon: H, number of action blocks.
 
         Returns:
-          (B, H, A).
+          (B, H, A) action blocks.
         """
         num_past = past_actions.shape[1]
         actions = past_actions
@@ -48,6 +49,6 @@ class Proposal:
             actions = torch.cat([actions, action[:, None]], dim=1)
             if step + 1 < horizon:
                 seen = z[:, -self.window :]
-                z_next = model.rollout(seen, actions[:, -seen.shape[1] :], self.window)
+                z_next = self.model.rollout(seen, actions[:, -seen.shape[1] :], self.window)
                 z = torch.cat([z, z_next], dim=1)
         return actions[:, num_past:]

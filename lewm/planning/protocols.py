@@ -1,4 +1,4 @@
-"""What planners, costs and the world model promise one another."""
+"""Interfaces between planners, costs and the world model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,22 @@ import torch
 from torch import Tensor
 
 ActionCost = Callable[[Tensor], Tensor]
-"""(B, N, H, A) candidate action sequences in normalized space -> (B, N) their costs.
+"""Cost of candidates: (B, N, H, A) action sequences in normalized space -> (B, N).
 
 It has a gradient where gradients are enabled and the candidates require one.
 """
 
 Generators = Sequence[torch.Generator]
-"""B sources of noise, one for each episode: its plan does not depend on its neighbours in the batch."""
+"""B sources of noise, one for each episode, so that its plan does not depend on its neighbours in the batch."""
 
 
 class Plan(NamedTuple):
-    """actions: (B, H, A) the best sequences found; cost: (B,) what they cost."""
+    """Best action sequences that were found.
+
+    Attributes:
+      actions: (B, H, A) action blocks.
+      cost: (B,) their costs.
+    """
 
     actions: Tensor
     cost: Tensor
@@ -26,14 +31,14 @@ class Plan(NamedTuple):
 
 @dataclass(frozen=True)
 class Iteration:
-    """What an iteration of a search came to, for plots.
+    """Result of one iteration of a search, for plots.
 
     Attributes:
-      index: from 0.
-      costs: (B, N) of the candidates of this iteration; inf where they were not finite.
-      mean: (B, H, A) around which the next iteration searches; the best plan so far where it is around no one place.
-      std: (B, H, A) how widely; None where it is around no one place.
-      best_cost: (B,) the lowest cost so far.
+      index: number of the iteration, from 0.
+      costs: (B, N) costs of its candidates; inf where they were not finite.
+      mean: (B, H, A) mean of the next candidates; the best plan so far where the search has no single mean.
+      std: (B, H, A) standard deviation of the next candidates; None where the search has no single mean.
+      best_cost: (B,) lowest cost so far.
     """
 
     index: int
@@ -44,10 +49,11 @@ class Iteration:
 
 
 OnIteration = Callable[[Iteration], None]
+"""Called after each iteration of a search."""
 
 
 class Planner(Protocol):
-    """A search over action sequences: a frozen dataclass of its hyper-parameters and the action bounds.
+    """Search over action sequences: a frozen dataclass of its hyper-parameters and the action bounds.
 
     The bounds `low` and `high` are those of an action block in normalized space: (A,), or (K, a) for a block of K raw
     actions, A = K x a, which planners with noise in time need to know. Candidates never leave them.
@@ -56,41 +62,51 @@ class Planner(Protocol):
     def __call__(
         self, cost: ActionCost, mean: Tensor, *, generator: Generators, on_iteration: OnIteration | None = None
     ) -> Plan:
-        """Searches around `mean` (B, H, A) and returns the cheapest candidate ever seen; the mean is one of them.
+        """Searches the action sequences of B episodes.
 
-        A cost that is not finite loses: nan, inf and -inf. on_iteration is called after each iteration.
+        Args:
+          cost: cost of candidates. One that is not finite loses: nan, inf and -inf.
+          mean: (B, H, A) where the search starts, itself a candidate.
+          generator: B sources of noise.
+          on_iteration: called after each iteration.
+
+        Returns:
+          The cheapest candidate of all iterations.
         """
         ...
 
 
 @runtime_checkable
 class LiftedCost(Protocol):
-    """An ActionCost that opens up what it imagines, so that embeddings can be searched together with the actions."""
+    """An ActionCost in its parts, so that embeddings can be searched together with the actions."""
 
     def __call__(self, candidates: Tensor) -> Tensor:
-        """(B, N, H, A) -> (B, N): judge(imagine(candidates), candidates)."""
+        """Costs of candidates, judge(imagine(candidates), candidates): (B, N, H, A) -> (B, N)."""
         ...
 
     def imagine(self, candidates: Tensor) -> Tensor:
-        """(B, N, H, A) -> (B, N, H, D): the embeddings that follow the context, each prediction fed back."""
+        """Embeddings that follow the context, each prediction fed back: (B, N, H, A) -> (B, N, H, D)."""
         ...
 
     def predict(self, candidates: Tensor, z: Tensor) -> Tensor:
-        """(B, N, H, A), (B, N, H, D) -> (B, N, H, D): each predicted from the context and those in `z` before it.
+        """Predicts each embedding from those of `z` before it: (B, N, H, A), (B, N, H, D) -> (B, N, H, D).
 
-        No prediction is fed back: all H can be computed at once. Where `z` is what `candidates` imagine, it is the
-        result, too.
+        The context stands before `z`. No prediction is fed back, so all H can be computed at once.
         """
         ...
 
     def judge(self, z_next: Tensor, candidates: Tensor) -> Tensor:
-        """(B, N, H, D), (B, N, H, A) -> (B, N): what reaching those embeddings with those actions costs."""
+        """Costs of embeddings and of the actions that lead there: (B, N, H, D), (B, N, H, A) -> (B, N)."""
         ...
 
 
 class WorldModel(Protocol):
-    """What planning needs of a model; see lewm.models.jepa.JEPA."""
+    """World model as planning sees it; see lewm.models.jepa.JEPA."""
 
-    def encode(self, pixels: Tensor) -> Tensor: ...
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Embeddings of frames: (B, T, C, h, w) uint8 -> (B, T, D)."""
+        ...
 
-    def rollout(self, z: Tensor, actions: Tensor, context: int) -> Tensor: ...
+    def rollout(self, z: Tensor, actions: Tensor, context: int) -> Tensor:
+        """Next embeddings, each predicted from the last `context`: (B, T, D), (B, T-1+H, A) -> (B, H, D)."""
+        ...

@@ -1,4 +1,4 @@
-"""From a world model to the cost of action sequences: the one place that folds candidates into the batch."""
+"""Cost of action sequences in the imagination of a world model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,36 +12,36 @@ from lewm.planning.protocols import WorldModel
 
 
 class SharedRollout(Protocol):
-    """A model that imagines many action sequences from one context; see lewm.models.rollout.cached.CachedRollout.
+    """Rollout of many action sequences from one context; see lewm.models.rollout.cached.CachedRollout.
 
     Attributes:
       window: most embeddings that a prediction sees, imagined ones included.
-      batch_size: most sequences that go through the model at once, which bounds memory; None leaves it to the model.
+      batch_size: most sequences that go through the model at once, which bounds memory; None: the model chooses.
     """
 
     window: int
     batch_size: int | None
 
     def __call__(self, z: Tensor, past_actions: Tensor) -> Callable[[Tensor], Tensor]:
-        """(B, T, D), (B, T-1, A) contexts -> from (B, N, H, A) candidates to (B, N, H, D) embeddings."""
+        """Takes in (B, T, D), (B, T-1, A) contexts; returns a function from (B, N, H, A) to (B, N, H, D) embeddings."""
         ...
 
 
 @dataclass(frozen=True)
 class RolloutCost:
-    """The cost of candidates as a model imagines them from a context; a LiftedCost.
+    """Cost of candidates that a model imagines from a context; a LiftedCost.
 
     It has a gradient where gradients are enabled and the candidates require one, and keeps nothing for it elsewhere.
 
     Attributes:
-      model: predicts, for searches that vary the embeddings, too.
-      goal_cost: judges what is imagined, and the actions.
+      model: predicts single steps, for searches that vary the embeddings, too.
+      goal_cost: cost of imagined embeddings and actions.
       z: (B, T, D) embeddings of the context frames.
       past_actions: (B, T-1, A) action blocks between them.
       z_goal: (B, D) embeddings of the goal frames.
       window: most embeddings that a prediction sees.
       batch_size: most sequences that `predict` gives the model at once, or None.
-      futures: (B, N, H, A) candidates -> (B, N, H, D) embeddings.
+      futures: rollout from this context, (B, N, H, A) candidates -> (B, N, H, D) embeddings.
     """
 
     model: WorldModel
@@ -58,11 +58,11 @@ class RolloutCost:
             return self.judge(self.imagine(candidates), candidates)
 
     def imagine(self, candidates: Tensor) -> Tensor:
-        """(B, N, H, A) -> (B, N, H, D): the embeddings that follow the context, each prediction fed back."""
+        """Embeddings that follow the context, each prediction fed back: (B, N, H, A) -> (B, N, H, D)."""
         return self.futures(candidates)
 
     def predict(self, candidates: Tensor, z: Tensor) -> Tensor:
-        """(B, N, H, A), (B, N, H, D) -> (B, N, H, D): each predicted from the context and those in `z` before it."""
+        """Predicts each embedding from those of `z` before it: (B, N, H, A), (B, N, H, D) -> (B, N, H, D)."""
         num_candidates, horizon = candidates.shape[1:3]
         past, z_past = (tensor[:, None].expand(-1, num_candidates, -1, -1) for tensor in (self.past_actions, self.z))
         actions = torch.cat([past, candidates], dim=2).flatten(0, 1)
@@ -73,11 +73,11 @@ class RolloutCost:
         return z_next.unflatten(0, (-1, num_candidates))
 
     def judge(self, z_next: Tensor, candidates: Tensor) -> Tensor:
-        """(B, N, H, D), (B, N, H, A) -> (B, N): what reaching those embeddings with those actions costs."""
+        """Costs of embeddings and of the actions that lead there: (B, N, H, D), (B, N, H, A) -> (B, N)."""
         return self.goal_cost(z_next, self.z_goal, candidates)
 
     def _steps(self, seen: Tensor, actions: Tensor, horizon: int) -> Tensor:
-        """(R, T+H, D), (R, T-1+H, A) -> (R, H, D): each of the last H predicted from those before it."""
+        """Predicts each of the last H embeddings from those before it: (R, T+H, D), (R, T-1+H, A) -> (R, H, D)."""
         z_next = []
         for end in range(seen.shape[1] - horizon, seen.shape[1]):
             start = max(end - self.window, 0)
@@ -93,7 +93,7 @@ def action_cost(
     past_actions: Tensor,
     z_goal: Tensor,
 ) -> RolloutCost:
-    """The cost of candidates from a context, which is taken in once; see RolloutCost."""
+    """Makes the cost of candidates from a context, which is taken in once; arguments as in RolloutCost."""
     with torch.no_grad():
         futures = rollout(z, past_actions)
     return RolloutCost(model, goal_cost, z, past_actions, z_goal, rollout.window, rollout.batch_size, futures)

@@ -10,7 +10,7 @@ from lewm.planning.protocols import Generators
 
 
 @dataclass(frozen=True)
-class Search:
+class BoundedSearch:
     """Base class of planners. The fields of a planner are those of its YAML, and the bounds.
 
     Attributes:
@@ -35,7 +35,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class EliteSearch(Search):
+class EliteSearch(BoundedSearch):
     """Base class of searches that fit a Gaussian to the cheapest candidates, the elites.
 
     Attributes:
@@ -55,7 +55,7 @@ class EliteSearch(Search):
 
 
 @dataclass(frozen=True)
-class ColouredSearch(Search):
+class ColouredSearch(BoundedSearch):
     """Base class of searches whose noise is correlated in time.
 
     Attributes:

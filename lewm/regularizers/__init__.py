@@ -1,5 +1,8 @@
 """Regularizers of embeddings: modules that map embeddings (B, T, D) to a scalar loss."""
 
+from typing import cast
+
+from lewm.config import Component, build
 from lewm.regularizers.mmd import MMD
 from lewm.regularizers.none import NoRegularizer
 from lewm.regularizers.regularizer import Regularizer
@@ -15,4 +18,20 @@ REGULARIZERS: dict[str, type[Regularizer]] = {
     "none": NoRegularizer,
 }
 
-__all__ = ["MMD", "REGULARIZERS", "NoRegularizer", "Regularizer", "SIGReg", "VICReg", "Wristband"]
+
+def build_regularizer(config: Component) -> Regularizer:
+    """Builds the regularizer of {name, weight, **arguments}; the weight is left to the objective."""
+    component = {key: value for key, value in config.items() if key != "weight"}
+    return cast(Regularizer, build(REGULARIZERS, component, "regularizer"))
+
+
+__all__ = [
+    "MMD",
+    "REGULARIZERS",
+    "NoRegularizer",
+    "Regularizer",
+    "SIGReg",
+    "VICReg",
+    "Wristband",
+    "build_regularizer",
+]

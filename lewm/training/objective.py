@@ -1,13 +1,16 @@
 """Training objective: next-embedding prediction and one regularizer (LeWM, section 3.2)."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lewm.clip import Clip
+from lewm.config import Component
+from lewm.errors import InputError
 from lewm.models import JEPA
-from lewm.regularizers import Regularizer
+from lewm.regularizers import Regularizer, build_regularizer
 
 
 class Loss(NamedTuple):
@@ -53,3 +56,11 @@ class Objective(nn.Module):
         regularizer = self.regularizer(z, generator=generator)
         loss = Loss(prediction + self.regularizer_weight * regularizer, prediction, regularizer)
         return loss, z.detach().float()
+
+
+def build_objective(model: JEPA, config: Component) -> Objective:
+    """Builds the objective of a model with the regularizer of {name, weight, **arguments}."""
+    regularizer, weight = build_regularizer(config), config.get("weight")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        raise InputError(f"regularizer.weight={weight} must be a number of at least 0")
+    return Objective(model, regularizer, float(weight))

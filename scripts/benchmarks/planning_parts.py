@@ -15,8 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from lewm.config import CONFIGS, ModelConfig, PlanningConfig, build, from_dict
 from lewm.heads import HEADS
 from lewm.models import JEPA
+from lewm.models.rollout.build import build_rollout
+from lewm.planning.build import build_mpc
+from lewm.planning.latent_planners import Search
 from lewm.planning.mpc import MPC
-from lewm.training.build import build_mpc
 from lewm.training.model_spec import build_model
 from scripts.benchmarks.measuring import now
 from scripts.benchmarks.planning_peer import TheirPlanner
@@ -48,8 +50,9 @@ def random_model(config: ModelConfig, frame_size: int) -> JEPA:
 def make_mpc(model: JEPA, planner: dict[str, Any], settings: dict[str, Any], planning: str = "lewm") -> MPC:
     """With configs/planning/<planning>.yaml but for `settings`."""
     values: PlanningConfig = from_dict(option("planning", planning) | settings, PlanningConfig)
-    bound = torch.full((FRAMESKIP, RAW_ACTION_DIM), 3.0, device=next(model.parameters()).device)
-    return build_mpc(model, planner, values, -bound, bound, seed=0)
+    device = next(model.parameters()).device
+    bound = torch.full((FRAMESKIP, RAW_ACTION_DIM), 3.0, device=device)
+    return build_mpc(model, build_rollout(model, values, device.type), planner, values, -bound, bound, seed=0)
 
 
 def our_plan(
@@ -64,7 +67,8 @@ def our_plan(
     mpc = make_mpc(model, planner, settings, planning)
 
     def plan(iterations: int) -> Tensor:
-        searching = replace(mpc, planner=replace(cast(Any, mpc.planner), num_iterations=iterations))
+        search = replace(cast(Any, mpc.planner).search, num_iterations=iterations)
+        searching = replace(mpc, planner=Search(search))
         state = searching.start(frames, goals, tuple(range(len(frames))), ACTION_DIM)
         return searching.plan(state)[0].actions
 

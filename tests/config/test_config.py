@@ -25,8 +25,10 @@ from lewm.config import (
 from lewm.config.command_line import check_overrides
 from lewm.errors import InputError
 from lewm.heads.config import TrainHeadConfig
+from lewm.models.rollout.build import build_rollout
 from lewm.planning import PLANNERS
-from lewm.training.build import build_mpc, build_regularizer
+from lewm.planning.build import build_mpc
+from lewm.regularizers import build_regularizer
 from lewm.training.model_spec import build_model
 from tests.programs import compose
 from tests.registries import ENVS
@@ -92,7 +94,8 @@ def test_every_option_of_every_group_composes_and_builds(option):
     build_regularizer(config.regularizer)
     bound = torch.ones(2 * config.env.frameskip)
     heads = {option.removeprefix("head="): torch.nn.Identity() for option in HEADS}
-    mpc = build_mpc(model, config.planner, config.planning, -bound, bound, seed=0, heads=heads)
+    rollout = build_rollout(model, config.planning, "cpu")
+    mpc = build_mpc(model, rollout, config.planner, config.planning, -bound, bound, seed=0, heads=heads)
     assert mpc.horizon == config.planning.horizon
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from envs.two_room import draw
+from lewm.agent import Agent
 from lewm.data.normalize import ActionNormalizer, pack_actions
 from lewm.evaluation.cloning_policy import CloningPolicy
 from lewm.evaluation.env_pool import EnvPool
@@ -15,9 +16,12 @@ from lewm.evaluation.mpc_policy import MPCPolicy
 from lewm.evaluation.pairs import read_pairs
 from lewm.evaluation.play import play
 from lewm.planning.protocols import Iteration, Plan
+from lewm.raw_units import RawUnits
 from tests.evaluation.falling import CLIFF
 from tests.evaluation.scenes import make_pairs
+from tests.programs import compose
 from tests.registries import ENVS
+from tests.runs import spec_of
 
 FRAME_SIZE = 48
 NORMALIZER = ActionNormalizer(mean=(0.5, -0.25), std=(2.0, 0.5))
@@ -37,19 +41,21 @@ class ScriptedMPC:
 
     def __init__(self, blocks, context=1):
         self.blocks, self.context, self.num_plans, self.observed = blocks, context, 0, []
+        self.horizon = blocks.shape[1]
 
     def start(self, pixels, goal_pixels, episodes, action_dim):
         self.started = (pixels, goal_pixels, episodes, action_dim)
         return State(episodes, 1)
 
-    def plan(self, state, on_iteration):
+    def plan(self, state, rows, on_iteration):
         self.num_plans += 1
         for index in range(2):
             cost = torch.tensor([10.0 * self.num_plans + index] * len(state.episodes))
             on_iteration(Iteration(index, cost[:, None], None, None, cost))
-        return Plan(self.blocks[list(state.episodes)] + self.num_plans - 1, cost), state
+        state.mean = self.blocks[list(state.episodes)] + self.num_plans - 1
+        return Plan(state.mean, cost), state
 
-    def observe(self, state, pixels, actions):
+    def observe(self, state, pixels, actions, rows):
         self.observed.append((pixels, actions))
         return State(state.episodes, state.num_frames + 1)
 
@@ -71,8 +77,14 @@ def scripted():
     return raw, ScriptedMPC(pack_actions(NORMALIZER.normalize(raw), 2))
 
 
+def units(low, high, frame_size=FRAME_SIZE):
+    """Model steps of two env steps, of two raw actions within these bounds."""
+    config = replace(compose(), env=replace(ENVS["two_room"], frame_size=frame_size, frameskip=2))
+    return RawUnits(spec_of(config, NORMALIZER, (low,) * 2, (high,) * 2), "cpu")
+
+
 def run(mpc, pairs, budget, num_executed=3):
-    policy = MPCPolicy(mpc, NORMALIZER, 2, 2, num_executed, "cpu")
+    policy = MPCPolicy(Agent(mpc, units(-10, 10), num_executed))
     pool = EnvPool(replace(ENVS["two_room"], frame_size=FRAME_SIZE))
     return play(pool, policy, pairs, budget, lambda num_steps: None), policy.trace()
 
@@ -143,7 +155,7 @@ def test_no_plan_is_made_for_an_episode_that_the_environment_ended():
     """The second of three goes over the cliff in its first block."""
     raw = torch.tensor([0.5, 0.0]).expand(3, 6, 2)
     mpc = ScriptedMPC(pack_actions(NORMALIZER.normalize(raw), 2))
-    policy = MPCPolicy(mpc, NORMALIZER, 2, 2, 1, "cpu")
+    policy = MPCPolicy(Agent(mpc, units(-10, 10, frame_size=CLIFF.frame_size), 1))
     pairs = make_pairs([[0.0, 0.5], [0.75, 0.5], [0.1, 0.5]], [[1.0, 1.0]] * 3, np.zeros((3, 4, 2)))
     play(EnvPool(CLIFF), policy, pairs, 4, lambda num_steps: None)
     trace = policy.trace()
@@ -161,7 +173,7 @@ def test_a_clone_is_shown_frame_and_goal_and_its_blocks_are_executed_within_the_
         raw = torch.tensor([[0.2, -0.4], [5.0, 0.0]]).expand(2, 2, 2)
         return pack_actions(NORMALIZER.normalize(raw), 2)[:, 0]
 
-    policy = CloningPolicy(clone, NORMALIZER, 2, np.full(2, -1), np.full(2, 1), "cpu")
+    policy = CloningPolicy(clone, units(-1, 1))
     pool = EnvPool(replace(ENVS["two_room"], frame_size=FRAME_SIZE))
     outcome = play(pool, policy, straight_line(), 3, lambda num_steps: None)
     np.testing.assert_allclose(np.diff(outcome.states, axis=1)[0], [[1.0, -2.0], [5.0, 0.0], [1.0, -2.0]], atol=1e-5)

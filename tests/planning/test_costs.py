@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lewm.errors import InputError
+from lewm.planning.build import build_goal_cost
 from lewm.planning.costs import GOAL_COSTS, DiscountedDistance, LastDistance, TemporalDistanceCost, WeightedSum
-from lewm.training.build import build_goal_cost
 from tests.programs import compose
 
 EPISODES, CANDIDATES, HORIZON, WIDTH, ACTION_DIM = 2, 5, 4, 3, 6

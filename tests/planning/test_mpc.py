@@ -1,11 +1,14 @@
 """Receding-horizon control of a world that its model knows exactly: z' = z + a."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lewm.errors import InputError
 from lewm.planning import CEM, MPC
 from lewm.planning.costs import LastDistance, MeanDistance
+from lewm.planning.latent_planners import Amortized, Guarded, Search, Seeded
 from lewm.planning.proposal import Proposal
 from lewm.planning.protocols import Plan
 from tests.fakes import AdditiveModel, FoldedRollout
@@ -22,10 +25,12 @@ def as_frames(position):
     return position[:, :, None, None]
 
 
+BOUND = torch.full((WIDTH,), MAX_ACTION)
+CHEAPEST = CEM(-BOUND, BOUND, num_samples=64, num_elites=8, num_iterations=6, std=0.5, min_std=0.02)
+
+
 def make_mpc(model, context=1, horizon=4, window=3, **changes):
-    bound = torch.full((WIDTH,), MAX_ACTION)
-    planner = CEM(-bound, bound, num_samples=64, num_elites=8, num_iterations=6, std=0.5, min_std=0.02)
-    arguments = {"planner": planner, "goal_cost": LastDistance(), "seed": 0}
+    arguments = {"planner": Search(CHEAPEST), "goal_cost": LastDistance(), "seed": 0}
     rollout = FoldedRollout(model, window, batch_size=1000)
     return MPC(model=model, rollout=rollout, context=context, horizon=horizon, **arguments | changes)
 
@@ -110,7 +115,7 @@ def test_a_plan_is_a_function_of_seed_episode_and_number_of_the_plan():
         return Plan(mean, torch.zeros(len(mean)))
 
     for seed in (0, 0, 1):
-        mpc = make_mpc(AdditiveModel(), planner=planner, seed=seed)
+        mpc = make_mpc(AdditiveModel(), planner=Search(planner), seed=seed)
         drive(mpc, num_steps=2)
     first, again, other = noise[:2], noise[2:4], noise[4:]
     assert first == again
@@ -179,7 +184,7 @@ def test_each_iteration_of_a_search_is_reported():
     mpc = make_mpc(AdditiveModel())
     state = mpc.start(as_frames(STARTS), as_frames(GOALS), EPISODES, action_dim=WIDTH)
     mpc.plan(state, on_iteration=seen.append)
-    assert [len(iteration.best_cost) for iteration in seen] == [len(STARTS)] * mpc.planner.num_iterations
+    assert [len(iteration.best_cost) for iteration in seen] == [len(STARTS)] * CHEAPEST.num_iterations
 
 
 def test_what_a_plan_is_taken_to_lead_to_can_be_seen():
@@ -230,10 +235,16 @@ def away_from_the_goal(z, z_goal):
     return -towards_the_goal(z, z_goal)
 
 
-def with_proposal(use, head, **changes):
-    model, bound = AdditiveModel(), torch.full((WIDTH,), MAX_ACTION)
-    proposal = Proposal(head, 3, -bound, bound)
-    return make_mpc(model, proposal=proposal, proposal_use=use, **changes)
+def stands_still(cost, mean, *, generator, on_iteration=None):
+    return Plan(mean, cost(mean[:, None])[:, 0])
+
+
+def proposal_of(head):
+    return Proposal(AdditiveModel(), head, 3, -BOUND, BOUND)
+
+
+def with_planner(planner, **changes):
+    return make_mpc(AdditiveModel(), planner=planner, **changes)
 
 
 def plan_of(mpc):
@@ -241,31 +252,41 @@ def plan_of(mpc):
 
 
 def test_a_proposal_alone_is_the_plan_without_a_search():
-    plan = plan_of(with_proposal("alone", towards_the_goal, planner=None))
+    plan = plan_of(with_planner(Amortized(proposal_of(towards_the_goal))))
     first = (0.9 * (GOALS - STARTS)).clamp(-MAX_ACTION, MAX_ACTION)
     torch.testing.assert_close(plan.actions[:, 0], first)
     assert plan.cost.isnan().all()
 
 
+def test_a_proposal_alone_takes_no_context_into_the_rollout():
+    mpc = with_planner(Amortized(proposal_of(towards_the_goal)))
+    plan_of(replace(mpc, rollout=None))
+
+
 def test_a_search_can_begin_at_the_proposal():
-    def planner(cost, mean, *, generator, on_iteration=None):
-        return Plan(mean, cost(mean[:, None])[:, 0])
-
-    alone = plan_of(with_proposal("alone", towards_the_goal))
-    torch.testing.assert_close(
-        plan_of(with_proposal("initial", towards_the_goal, planner=planner)).actions, alone.actions
-    )
+    proposal = proposal_of(towards_the_goal)
+    alone = plan_of(with_planner(Amortized(proposal)))
+    torch.testing.assert_close(plan_of(with_planner(Seeded(stands_still, proposal))).actions, alone.actions)
 
 
-@pytest.mark.parametrize(("head", "better"), [(towards_the_goal, "alone"), (away_from_the_goal, "none")])
+@pytest.mark.parametrize(
+    ("head", "better"),
+    [(towards_the_goal, Amortized(proposal_of(towards_the_goal))), (away_from_the_goal, Search(stands_still))],
+)
 def test_of_plan_and_proposal_the_cheaper_is_taken(head, better):
-    def planner(cost, mean, *, generator, on_iteration=None):
-        return Plan(mean, cost(mean[:, None])[:, 0])  # stands still
-
-    guarded, expected = (plan_of(with_proposal(use, head, planner=planner)) for use in ("guarded", better))
+    guarded, expected = (plan_of(with_planner(each)) for each in (Guarded(stands_still, proposal_of(head)), better))
     moves = slice(0, 2)  # the third episode is at its goal, where both do the same
     torch.testing.assert_close(guarded.actions[moves], expected.actions[moves])
     assert guarded.cost.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [Seeded, Guarded])
+def test_each_iteration_of_a_search_with_a_proposal_is_reported(kind):
+    seen = []
+    mpc = with_planner(kind(CHEAPEST, proposal_of(towards_the_goal)))
+    state = mpc.start(as_frames(STARTS), as_frames(GOALS), EPISODES, action_dim=WIDTH)
+    mpc.plan(state, on_iteration=seen.append)
+    assert len(seen) == CHEAPEST.num_iterations
 
 
 class Overflowing:
@@ -284,10 +305,5 @@ class Overflowing:
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_a_proposal_whose_cost_is_not_finite_loses(value):
     fake = Overflowing(value)
-    plan = plan_of(with_proposal("guarded", towards_the_goal, planner=fake, goal_cost=fake.judge))
+    plan = plan_of(with_planner(Guarded(fake, proposal_of(towards_the_goal)), goal_cost=fake.judge))
     assert (plan.actions == 0).all() and (plan.cost == 0).all()
-
-
-def test_a_use_of_proposals_without_a_head_is_refused():
-    with pytest.raises(InputError, match="guarded"):
-        make_mpc(AdditiveModel(), proposal_use="guarded")

@@ -28,8 +28,8 @@ def propose(window=1, horizon=5, num_frames=1, model=None, head=None, rows=slice
     past = 0.1 * torch.ones(len(STARTS), num_frames - 1, WIDTH)
     z = torch.cat([STARTS[:, None], STARTS[:, None] + past.cumsum(1)], dim=1)
     bound = torch.full((WIDTH,), MAX_ACTION)
-    proposal = Proposal(head or StraightHead(), window, -bound, bound)
-    return proposal(model or AdditiveModel(), z[rows], past[rows], GOALS[rows], horizon), z[rows, -1]
+    proposal = Proposal(model or AdditiveModel(), head or StraightHead(), window, -bound, bound)
+    return proposal(z[rows], past[rows], GOALS[rows], horizon), z[rows, -1]
 
 
 @pytest.mark.parametrize(("window", "num_frames"), [(1, 1), (1, 3), (3, 1), (3, 2), (3, 3)])

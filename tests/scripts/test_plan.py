@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import train
 from lewm.config import CONFIGS, PlanConfig
+from lewm.errors import InputError
 from lewm.evaluation.manifest import Manifest
+from lewm.run import Run
 from scripts import collect, compare, plan, train_head
 from tests.programs import TINY, TINY_EVALUATION, assert_one_line_error, compose, run_program
 
@@ -96,6 +99,18 @@ def test_baselines_are_evaluated_on_the_same_pairs(tiny, policy):
         assert results["model"] == results["baselines"][policy]
 
 
+def test_as_many_threads_as_the_command_line_says_are_used(tiny):
+    seen = []
+
+    def main():
+        plan.main()
+        seen.append(torch.get_num_threads())
+
+    words = (f"run={tiny}", "device=cpu", *TINY_EVALUATION, "policy=no_op", "name=threads")
+    assert run_program(main, *words, "num_threads=3") is None
+    assert seen == [3]
+
+
 def test_the_expert_acts_without_its_noise():
     noisy = {"name": "two_room", "noise_std": 2.0, "repeat_probability": 0.05}
     assert plan.without_noise(noisy) == {"name": "two_room", "noise_std": 0.0, "repeat_probability": 0.0}
@@ -152,6 +167,32 @@ def test_an_environment_with_actions_of_another_size_is_refused(tiny, tmp_path):
     assert run_program(collect.main, *env, *small) is None
     code = run_plan(tiny, *env, f"data_path={path}")
     assert_one_line_error(code, "have 1 dimensions", "trained on 2", "data_path")
+
+
+def test_on_other_data_every_episode_counts_as_held_out(tiny, tmp_path, capsys):
+    path = tmp_path / "two_room"
+    sizes = ("env=two_room", "env.frame_size=48", "env.collection.max_steps=40", "env.collection.seed=9")
+    assert run_program(collect.main, *sizes, "num_episodes=4", "num_workers=1", f"data_path={path}") is None
+    assert run_plan(tiny, f"data_path={path}", "evaluation.num_pairs=4", "name=other_data") is None
+    results = results_of(tiny / "other_data")
+    assert {pair["episode"] for pair in results["pairs"]} == {0, 1, 2, 3}
+    assert results["protocol"]["dataset_hash"] != results["identity"]["dataset_hash"]
+    assert np.isfinite([value for tag, value in results["diagnostics"].items() if tag.startswith("probe/")]).all()
+    assert "every episode counts as held out" in " ".join(capsys.readouterr().out.split())
+
+
+def test_probes_of_other_data_are_fitted_on_every_second_episode_and_judged_on_the_others(tiny, two_room_data):
+    run, nothing, everything = Run.open(tiny), np.zeros(0, np.int64), np.arange(len(two_room_data))
+    validation = plan.draw_validation(run, two_room_data, nothing, everything)
+    for clip, first in ((validation.fit, 0), (validation.held_out, 1)):
+        own = np.concatenate([two_room_data.states[two_room_data.index.frames(i)] for i in everything[first::2]])
+        states = set(map(tuple, own.astype(np.float32)))
+        assert {tuple(state) for state in clip.states.flatten(0, 1).numpy()} <= states
+
+
+def test_a_single_episode_of_other_data_is_too_little_for_probes(tiny, two_room_data):
+    with pytest.raises(InputError, match="1 episode, and probes need at least 2"):
+        plan.draw_validation(Run.open(tiny), two_room_data, np.zeros(0, np.int64), np.zeros(1, np.int64))
 
 
 def test_heads_that_act_are_part_of_what_was_evaluated(tiny, tmp_path):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lewm.clip import Clip
-from lewm.training.build import build_regularizer
+from lewm.regularizers import build_regularizer
 from lewm.training.objective import Objective
 from lewm.training.trainer import copy_last_loss
 from tests.programs import compose

@@ -1,4 +1,4 @@
-"""Models and controllers from their configurations; what cannot be built is refused by name and value."""
+"""Models from their configurations; what cannot be built is refused by name and value."""
 
 from dataclasses import replace
 
@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from lewm.errors import InputError
-from lewm.planning.costs import GOAL_COSTS, LastDistance
-from lewm.training.build import build_mpc, build_regularizer
 from lewm.training.model_spec import build_model
 from tests.programs import TINY, compose
 
@@ -28,12 +26,6 @@ def config():
 @pytest.fixture(scope="module")
 def model(config):
     return build_model(config.model, FRAME_SIZE, ACTION_DIM)
-
-
-def mpc_of(model, config, planner=None, **planning):
-    bound = torch.arange(1.0, ACTION_DIM + 1)
-    planner = config.planner | (planner or {})
-    return build_mpc(model, planner, replace(config.planning, **planning), -bound, 2 * bound, seed=5)
 
 
 def refusal(function, *arguments, **keywords):
@@ -67,49 +59,6 @@ def test_initial_weights_are_a_function_of_the_global_seed(config):
         models.append(torch.cat([p.flatten() for p in build_model(config.model, FRAME_SIZE, ACTION_DIM).parameters()]))
     assert torch.equal(models[0], models[1])
     assert not torch.equal(models[0], models[2])
-
-
-def test_a_regularizer_has_the_arguments_of_its_configuration(config):
-    assert build_regularizer(config.regularizer).num_directions == config.regularizer["num_directions"]
-
-
-def test_a_controller_has_the_arguments_of_its_configuration(model, config):
-    mpc = mpc_of(model, config, horizon=4, num_executed=2, context=3, batch_size=7, goal_cost="last_distance")
-    assert (mpc.horizon, mpc.context, mpc.rollout.batch_size, mpc.seed) == (4, 3, 7, 5)
-    assert mpc.goal_cost == LastDistance()
-    assert mpc.planner.num_samples == config.planner["num_samples"]
-    assert (mpc.planner.low[2], mpc.planner.high[2]) == (-3, 6)
-
-
-@pytest.mark.parametrize("name", ["last_distance", "mean_distance", "minimum_distance", "control_penalty"])
-def test_a_goal_cost_without_arguments_can_be_chosen_by_name(model, config, name):
-    assert mpc_of(model, config, goal_cost=name).goal_cost == GOAL_COSTS[name]()
-
-
-@pytest.mark.parametrize(
-    ("planner", "planning", "words"),
-    [
-        ({}, {"num_executed": 3, "horizon": 2}, ["planning.num_executed=3", "planning.horizon=2"]),
-        ({}, {"num_executed": 0}, ["planning.num_executed=0"]),
-        ({}, {"num_executed": -1}, ["planning.num_executed=-1"]),
-        ({}, {"horizon": 0}, ["planning.horizon=0"]),
-        ({}, {"horizon": 0, "num_executed": 0}, ["planning.horizon=0"]),
-        ({}, {"context": 4}, ["planning.context=4", "3 frames"]),
-        ({}, {"context": 0}, ["context=0"]),
-        ({}, {"batch_size": 0}, ["batch_size=0"]),
-        ({}, {"goal_cost": "mean_distanse"}, ["planning.goal_cost='mean_distanse'", "mean_distance"]),
-        ({"num_elites": 7}, {}, ["num_elites=7", "num_samples=6"]),
-        ({"num_elites": 0}, {}, ["num_elites=0"]),
-        ({"num_samples": 0}, {}, ["num_samples=0"]),
-        ({"num_iterations": 0}, {}, ["num_iterations=0"]),
-        ({"name": "cam"}, {}, ["planner", "'cam'", "'cem'"]),
-        ({"num_eletes": 3}, {}, ["'num_eletes'", "'num_elites'"]),
-    ],
-)
-def test_planning_that_cannot_be_done_is_refused_by_name_and_value(model, config, planner, planning, words):
-    message = refusal(mpc_of, model, config, planner, **planning)
-    for word in words:
-        assert word in message
 
 
 @pytest.mark.parametrize(
@@ -146,19 +95,3 @@ def test_a_size_below_1_is_refused_by_name_and_value(config, part, size, value):
 
 def test_frames_without_pixels_are_refused(config):
     assert "image_size=0" in refusal(build_model, config.model, 0, ACTION_DIM)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"name": "sigregg"}, ["regularizer", "'sigregg'", "'sigreg'"]),
-        ({"num_direction": 3}, ["regularizer", "'num_direction'", "'num_directions'"]),
-        ({"num_knots": 1}, ["num_knots=1"]),
-        ({"num_directions": 0}, ["num_directions=0"]),
-        ({"max_knot": -1.0}, ["max_knot=-1.0"]),
-    ],
-)
-def test_a_regularizer_that_cannot_be_built_is_refused_by_name_and_value(config, changes, words):
-    message = refusal(build_regularizer, config.regularizer | changes)
-    for word in words:
-        assert word in message

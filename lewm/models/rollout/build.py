@@ -1,0 +1,31 @@
+"""Construction of rollouts from configurations."""
+
+from lewm.config import PlanningConfig
+from lewm.errors import InputError
+from lewm.models.jepa import JEPA
+from lewm.models.rollout.cached import PRECISIONS, CachedRollout
+from lewm.models.rollout.graphed import GraphedRollout
+
+
+def build_rollout(model: JEPA, planning: PlanningConfig, device: str) -> CachedRollout | GraphedRollout:
+    """Builds the rollout of a model: replayed CUDA graphs on a GPU.
+
+    Args:
+      model: world model; in eval mode when it is used.
+      planning: context, window, batch_size and precision.
+      device: device of the model.
+
+    Raises:
+      InputError: more frames than the model was trained on, or an unknown precision.
+    """
+    window = model.context if planning.window is None else planning.window
+    for key, number in (("context", planning.context), ("window", window)):
+        if number > model.context:
+            raise InputError(f"planning.{key}={number}, but the model was trained on {model.context} frames")
+    if planning.precision not in PRECISIONS:
+        raise InputError(f"planning.precision={planning.precision!r}; there are {', '.join(PRECISIONS)}")
+    try:
+        rollout = CachedRollout(model, window, planning.batch_size, planning.precision)
+    except ValueError as error:
+        raise InputError(f"planning.{error}") from error
+    return GraphedRollout(rollout) if device.startswith("cuda") else rollout
