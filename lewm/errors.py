@@ -9,6 +9,11 @@ class InputError(ValueError):
     """A user's mistake or a machine's limit: one line that names the value and the remedy, without a traceback."""
 
 
+def one_line(error: Exception) -> str:
+    """Text of an error without line breaks."""
+    return " ".join(str(error).split())
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Ends the program with one line and status 1 on an InputError or a failed write, and with 130 on Ctrl-C."""

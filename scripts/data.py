@@ -68,6 +68,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--fit", choices=FITS, help="how frames that are not square become square")
     for name, text in IMPORT_OPTIONS.items():
         one.add_argument(f"--{name.replace('_', '-')}", help=text)
+    one.add_argument(
+        "--angles", metavar="NAMES", help="state numbers that are angles in radians, a,b (the environment's)"
+    )
+    one.add_argument("--velocities", metavar="NAMES", help="state numbers that are velocities, a,b (the environment's)")
     one.set_defaults(run=run_convert)
 
     one = commands.add_parser("merge", help="several datasets into one")
@@ -122,7 +126,8 @@ def run_convert(args: argparse.Namespace, console: Console) -> None:
     if args.out.exists():
         raise InputError(f"{args.out} exists already: remove it, or give another output")
     source = open_source(args)
-    with progress_bar(console) as progress, EXPORTERS[args.out_format](args.out, source.metadata) as writer:
+    metadata = source.metadata.declaring(args.angles, args.velocities)
+    with progress_bar(console) as progress, EXPORTERS[args.out_format](args.out, metadata) as writer:
         copy(source, writer, progress, "converting")
     for note in source.notes:
         console.print(note, soft_wrap=True)

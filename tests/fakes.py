@@ -7,7 +7,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from lewm.data.episode_arrays import Episode
-from lewm.data.episodes import Metadata
+from lewm.data.metadata import Metadata
 
 COUNTING_METADATA = Metadata(
     env_id="tests/Counting-v0",

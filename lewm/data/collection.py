@@ -16,7 +16,7 @@ from rich.progress import Progress
 from lewm.config import EnvConfig
 from lewm.data.episode_arrays import Episode
 from lewm.data.episode_writer import EpisodeWriter
-from lewm.data.episodes import Metadata
+from lewm.data.metadata import Metadata
 from lewm.data.recording import Expert, Recorder
 from lewm.data.workers import Workers
 from lewm.errors import InputError
@@ -78,6 +78,7 @@ def describe(env_config: EnvConfig, expert: Expert, recorder: Recorder) -> Metad
         frame_size=env_config.frame_size,
         state_names=list(single.state_names),
         angles=list(single.angles),
+        velocities=list(single.velocities),
         action_low=single.action_space.low.tolist(),
         action_high=single.action_space.high.tolist(),
         env_kwargs=dict(env_config.kwargs),

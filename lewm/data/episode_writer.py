@@ -13,11 +13,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lewm.config import flat
+from lewm.config import changed_key, flat
+from lewm.data.array_files import ARRAYS
 from lewm.data.column import Column
 from lewm.data.episode_arrays import Episode, EpisodeArrays
 from lewm.data.episode_index import EpisodeIndex
-from lewm.data.episodes import ARRAYS, FORMAT, VERSION, Metadata, content_hash
+from lewm.data.episodes import content_hash
+from lewm.data.metadata import Description, Metadata, read_description
 from lewm.errors import InputError
 from lewm.files import run_lock
 
@@ -146,14 +148,7 @@ class EpisodeWriter:
 
     def _describe(self, digest: str | None) -> None:
         """Writes metadata.json, whole or not at all."""
-        described = {
-            "format": FORMAT,
-            "version": VERSION,
-            "content_hash": digest,
-            "num_episodes": self.num_episodes,
-            "num_frames": self.num_frames,
-            "metadata": asdict(self._metadata),
-        }
+        described = Description(self._metadata, digest, self.num_episodes, self.num_frames).to_json()
         unfinished = self.partial / "metadata.json.new"
         with unfinished.open("w") as file:
             file.write(json.dumps(described, indent=2) + "\n")
@@ -168,27 +163,26 @@ class EpisodeWriter:
 
     def _begun(self) -> int:
         """Episodes that an interrupted writer left; InputError if they are not the beginning of this dataset."""
-        try:
-            described = json.loads((self.partial / "metadata.json").read_text())
-            begun, num_episodes = flat(described["metadata"]), int(described["num_episodes"])
-        except FileNotFoundError:
+        if not (self.partial / "metadata.json").exists():
             self._remove(but=("lock",))  # nothing in it is known to be whole
             return 0
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.partial}/metadata.json is damaged ({error}): remove the folder") from None
-        if not self._resumable or described.get("version") != VERSION:
+        try:
+            described = read_description(self.partial, unfinished=True)
+        except InputError as error:
+            raise InputError(f"cannot go on with {self.partial}, remove the folder: {error}") from None
+        if not self._resumable:
             raise InputError(
                 f"{self.partial} holds an unfinished dataset: finish it with the command that began it, or remove it"
             )
-        now = flat(json.loads(json.dumps(asdict(self._metadata))))
-        for key in {**now, **begun}:
-            if begun.get(key) != now.get(key):
-                raise InputError(
-                    f"{self.partial} was begun with {key}={begun.get(key)}, not {now.get(key)}:"
-                    " go on with that, remove the folder, or give another data path"
-                )
+        begun, now = (flat(json.loads(json.dumps(asdict(each)))) for each in (described.metadata, self._metadata))
+        key = changed_key(begun, now, free=("collection",))  # what the details of a collection follow from comes first
+        if key := key or changed_key(begun, now, free=("collection.num_episodes",)):  # it may end with fewer or more
+            raise InputError(
+                f"{self.partial} was begun with {key}={begun.get(key)}, not {now.get(key)}:"
+                " go on with that, remove the folder, or give another data path"
+            )
         self._remove(but=("lock", "metadata.json", *(f"{name}.npy" for name in ARRAYS)))
-        return num_episodes
+        return described.num_episodes
 
     def _remove(self, but: tuple[str, ...]) -> None:
         """Removes what lies in the partial folder, but for these files."""
@@ -209,9 +203,8 @@ class EpisodeWriter:
         pixels, states, actions = (shape[1:] for shape in self._episode_shapes(0))
         shapes: dict[str, tuple[int, ...]] = dict(zip(ARRAYS, (pixels, states, actions, (), (32,)), strict=True))
         columns = {}
-        for name, dtype in ARRAYS.items():
-            shape = shapes[name]
-            columns[name] = Column(self.partial / f"{name}.npy", shape, dtype)
+        for name, kind in ARRAYS.items():
+            columns[name] = Column(self.partial / f"{name}.npy", shapes[name], kind.dtype)
             self._open.callback(columns[name].close)
         return columns
 

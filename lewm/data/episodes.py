@@ -1,4 +1,4 @@
-"""The native dataset, version 2: a folder of .npy files that are memory-mapped, and metadata.json.
+"""The native dataset, version 3: a folder of .npy files that are memory-mapped, and metadata.json.
 
 pixels.npy   (F, h, w, C) uint8     all frames of all episodes, one after another; h = w
 states.npy   (F, S) float64         the simulator state of each frame; S is 0 where there are none
@@ -13,7 +13,6 @@ SHA-256 of digests.npy's array. A folder whose content_hash is null is unfinishe
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,39 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import EnvConfig, RecordingConfig
+from lewm.data.array_files import ARRAYS, read_array_file
 from lewm.data.episode_arrays import EpisodeArrays
 from lewm.data.episode_index import EpisodeIndex
+from lewm.data.metadata import Metadata, read_description
 from lewm.errors import InputError
-
-FORMAT = "lewm-episodes"
-VERSION = 2
-ARRAYS = {"pixels": np.uint8, "states": np.float64, "actions": np.float32, "lengths": np.int64, "digests": np.uint8}
-"""The arrays and their types, in the order in which an episode is written."""
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What is known of a dataset beside its arrays.
-
-    Attributes:
-      env_id: Gymnasium id of the environment.
-      frame_size: height and width of the frames.
-      state_names: S names, one for each number of a state.
-      action_low: (a,) lower bounds of the raw actions.
-      action_high: (a,) upper bounds of the raw actions.
-      collection: how the data came about: policy, seed, versions, simulator and renderer.
-      env_kwargs: arguments of the environment beside frame_size.
-      angles: those of state_names that are angles in radians.
-    """
-
-    env_id: str
-    frame_size: int
-    state_names: list[str]
-    action_low: list[float]
-    action_high: list[float]
-    collection: dict[str, Any]
-    env_kwargs: dict[str, Any] = field(default_factory=dict)
-    angles: list[str] = field(default_factory=list)
 
 
 class Episodes(EpisodeArrays):
@@ -70,24 +41,31 @@ class Episodes(EpisodeArrays):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.metadata, self.content_hash = read_description(self.path)
-        pixels, states, actions = (self._load(name, "r") for name in ("pixels", "states", "actions"))
-        index, self.digests = EpisodeIndex(self._load("lengths", None)), self._load("digests", None)
+        description = read_description(self.path)
+        self.metadata, self.content_hash = description.metadata, str(description.content_hash)
+        arrays = {name: self._map(name) for name in ARRAYS}
+        lengths, self.digests = np.array(arrays["lengths"]), np.array(arrays["digests"])
+        if len(lengths) == 0 or lengths.min() < 1:
+            raise InputError(f"{self.path} has an episode without actions, or no episode: collect the dataset again")
+        pixels, states, actions, index = arrays["pixels"], arrays["states"], arrays["actions"], EpisodeIndex(lengths)
         super().__init__(pixels, states, actions, index)
         if (len(pixels), len(states), len(actions)) != (index.num_frames, index.num_frames, index.num_actions):
             raise InputError(f"the arrays in {self.path} do not fit their lengths: collect the dataset again")
-        if self.digests.shape != (len(index), 32) or content_hash(self.digests) != self.content_hash:
+        for problem in misfits(self, self.metadata):
+            raise InputError(f"{problem} in {self.path}: collect the dataset again")
+        if (description.num_episodes, description.num_frames) != (len(self), index.num_frames):
+            raise InputError(f"metadata.json counts other episodes than there are in {self.path}: collect it again")
+        if self.digests.shape != (len(self), 32) or content_hash(self.digests) != self.content_hash:
             raise InputError(
                 f"the digests in {self.path} are not those that its metadata.json was written for:"
                 " collect the dataset again"
             )
 
-    def _load(self, name: str, mmap_mode: Any) -> NDArray[Any]:
-        try:
-            mapped = np.load(self.path / f"{name}.npy", mmap_mode=mmap_mode)
-        except (OSError, EOFError, ValueError) as error:
-            raise InputError(f"{self.path / name}.npy is missing or damaged ({error}): collect again") from error
-        return mapped
+    def _map(self, name: str) -> NDArray[Any]:
+        rows, problems = read_array_file(self.path / f"{name}.npy")
+        if rows is None or problems:
+            raise InputError(f"{problems[0]} in {self.path}: collect the dataset again")
+        return rows
 
     def __reduce__(self) -> tuple[type["Episodes"], tuple[Path]]:
         return Episodes, (self.path,)  # a worker process opens the files; pickling a memory map would copy the data
@@ -123,30 +101,16 @@ class Episodes(EpisodeArrays):
             )
 
 
-def read_description(path: Path) -> tuple[Metadata, str]:
-    """Metadata and content hash of the dataset at `path`; an InputError says what else is there."""
-    if not path.is_dir():
-        raise InputError(f"no dataset at {path}: make one with scripts/collect.py data_path={path}")
-    try:
-        described = json.loads((path / "metadata.json").read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path} is not a dataset: it has no metadata.json; give another data path") from None
-    except ValueError as error:
-        raise InputError(f"{path}/metadata.json is damaged ({error}): collect the dataset again") from None
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise InputError(f"{path} is not a dataset of format {FORMAT}; give another data path")
-    if described.get("version") != VERSION:
-        raise InputError(
-            f"{path} is a dataset of version {described.get('version')} of the format {FORMAT}, and this program reads"
-            f" version {VERSION}: remove it and collect it again"
-        )
-    try:
-        metadata, digest = Metadata(**described["metadata"]), described["content_hash"]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}/metadata.json is incomplete ({error}): collect the dataset again") from None
-    if digest is None:
-        raise InputError(f"{path} is unfinished: go on with the command that began it, or remove it")
-    return metadata, digest
+def misfits(arrays: EpisodeArrays, metadata: Metadata) -> Iterator[str]:
+    """Where the shapes of the arrays contradict the metadata, a line each."""
+    shape, size = arrays.pixels.shape[1:], metadata.frame_size
+    if shape != (size, size, 3):
+        yield f"metadata.json: frame_size is {size}, and the frames are {shape}, not {(size, size, 3)}"
+    num_states, num_actions = arrays.states.shape[1], arrays.actions.shape[1]
+    if len(metadata.state_names) != num_states:
+        yield f"metadata.json: {len(metadata.state_names)} state_names, and a state has {num_states} numbers"
+    if len(metadata.action_low) != num_actions:
+        yield f"metadata.json: action_low has {len(metadata.action_low)} numbers, and an action {num_actions}"
 
 
 def content_hash(digests: NDArray[np.uint8]) -> str:

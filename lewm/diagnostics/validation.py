@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lewm.clip import Clip
 from lewm.data.clips import Clips
-from lewm.data.episodes import Metadata
+from lewm.data.metadata import Metadata
 from lewm.diagnostics.embedding import embed
 from lewm.diagnostics.gaussianity import MIN_SAMPLES, gaussianity_report, rank_and_std
 from lewm.diagnostics.geometry import distance_rank_correlation

@@ -34,7 +34,8 @@ from lewm.data.convert.editing import NativeSource, copy
 from lewm.data.convert.exporters import HDF5Writer
 from lewm.data.device_clips import DeviceClips
 from lewm.data.episode_writer import EpisodeWriter
-from lewm.data.episodes import Episodes, Metadata
+from lewm.data.episodes import Episodes
+from lewm.data.metadata import Metadata
 from lewm.data.normalize import ActionNormalizer
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError, one_line_errors

@@ -51,6 +51,16 @@ def test_an_action_leads_from_its_frame_to_the_next(counted):
         np.testing.assert_array_equal(episode.states[1:, 1], episode.actions[:, 0])
 
 
+def test_angles_and_velocities_of_the_environment_stand_with_the_data(tmp_path):
+    config = ENVS["push_t"]
+    config = replace(config, frame_size=48, collection=replace(config.collection, num_episodes=2, max_steps=3))
+    expert = build(EXPERTS, config.collection.expert, "expert")
+    collect(tmp_path / "data", config, expert, Progress(disable=True), num_workers=1)
+    metadata = Episodes(tmp_path / "data").metadata
+    assert metadata.angles == ["block_angle"]
+    assert metadata.velocities == metadata.state_names[5:]
+
+
 def test_recorded_actions_lead_from_each_recorded_state_to_the_next(two_room_data):
     for number, length in enumerate(two_room_data.lengths):
         frames = two_room_data.index.frame_offsets[number] + np.arange(length + 1)

@@ -1,8 +1,6 @@
 """The dataset on disk: whole or absent, and refused in one line when it is damaged or something else."""
 
-import json
 import pickle
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +11,7 @@ from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from tests.conftest import COUNTING_LENGTHS
+from tests.data.damages import FOLDERS, INSIDE
 from tests.fakes import COUNTING_METADATA, counting_episode
 from tests.folders import contents
 from tests.registries import ENVS
@@ -214,60 +213,7 @@ def test_as_recordings_any_data_of_the_frame_size_will_do(counting_data):
         counting_data.check_fits(RecordingConfig("recorded", frame_size=8, frameskip=5))
 
 
-def _edit_metadata(**changes):
-    def damage(path):
-        described = json.loads((path / "metadata.json").read_text()) | changes
-        described = {key: value for key, value in described.items() if value is not None}
-        (path / "metadata.json").write_text(json.dumps(described))
-
-    return damage
-
-
-def _truncate(name, num_bytes):
-    def damage(path):
-        content = (path / name).read_bytes()
-        (path / name).write_bytes(content[:num_bytes])
-
-    return damage
-
-
-def _replace(name, array):
-    return lambda path: np.save(path / name, array, allow_pickle=True)
-
-
-DAMAGES = {
-    "no folder": shutil.rmtree,
-    "a file in its place": lambda path: (shutil.rmtree(path), path.write_text("")),
-    "a folder of something else": lambda path: (path / "metadata.json").unlink(),
-    "another format": _edit_metadata(format="lerobot"),
-    "an earlier version": _edit_metadata(version=1),
-    "a later version": _edit_metadata(version=3),
-    "an unfinished dataset": lambda path: (path / "metadata.json").write_text(
-        (path / "metadata.json").read_text().replace(f'"{Episodes(path).content_hash}"', "null")
-    ),
-    "another hash": _edit_metadata(content_hash="0" * 64),
-    "other digests": _replace("digests.npy", np.zeros((2, 32), np.uint8)),
-    "no digests": lambda path: (path / "digests.npy").unlink(),
-    "metadata that are a list": lambda path: (path / "metadata.json").write_text("[]"),
-    "metadata cut off": _truncate("metadata.json", 40),
-    "metadata that are empty": _truncate("metadata.json", 0),
-    "metadata that are no text": lambda path: (path / "metadata.json").write_bytes(b"\x93NUMPY\xff\xfe"),
-    "metadata without a hash": _edit_metadata(content_hash=None),
-    "metadata without their fields": _edit_metadata(metadata={}),
-    "metadata without a description": _edit_metadata(metadata=None),
-    "no pixels": lambda path: (path / "pixels.npy").unlink(),
-    "pixels cut off": _truncate("pixels.npy", 300),
-    "pixels that are empty": _truncate("pixels.npy", 0),
-    "a header cut off": _truncate("states.npy", 20),
-    "no array at all": lambda path: (path / "actions.npy").write_text("0.1 0.2"),
-    "pickled objects": _replace("actions.npy", np.array([{}], dtype=object)),
-    "fewer frames": _replace("pixels.npy", np.zeros((9, 4, 4, 3), np.uint8)),
-    "fewer actions": _replace("actions.npy", np.zeros((7, 2), np.float32)),
-    "other lengths": _replace("lengths.npy", np.array([3, 4])),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("damage", [*FOLDERS.values(), *INSIDE.values()], ids=[*FOLDERS, *INSIDE])
 def test_a_damaged_or_foreign_dataset_is_refused_in_one_line(tmp_path, damage):
     path = write(tmp_path / "data")
     damage(path)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lewm.data.episodes import FORMAT, VERSION, Metadata, content_hash
+from lewm.data.episodes import content_hash
+from lewm.data.metadata import FORMAT, VERSION, Metadata
 
 READER = """
 import resource

@@ -9,7 +9,8 @@ from rich.progress import Progress
 
 from envs.push_t import PushT
 from lewm.data.episode_writer import EpisodeWriter
-from lewm.data.episodes import Episodes, Metadata
+from lewm.data.episodes import Episodes
+from lewm.data.metadata import Metadata
 from lewm.evaluation.baselines import Privileged
 from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.evaluate import evaluate

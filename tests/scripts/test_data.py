@@ -46,6 +46,24 @@ def test_info_tells_what_is_in_a_dataset(two_room_data, capsys):
     assert f"{two_room_data.states[:, 0].mean():.4g}" in printed
 
 
+def test_angles_and_velocities_are_declared_when_a_dataset_is_converted(tmp_path, two_room_data, capsys):
+    declared = ("--angles", "agent_x", "--velocities", "agent_y, agent_x")
+    assert run("convert", two_room_data.path, tmp_path / "out", *declared) is None
+    metadata = Episodes(tmp_path / "out").metadata
+    assert (metadata.angles, metadata.velocities) == (["agent_x"], ["agent_y", "agent_x"])
+    assert run("info", tmp_path / "out") is None
+    printed = "".join(capsys.readouterr().out.split())
+    assert "anglesagent_x" in printed
+    assert "velocitiesagent_y,agent_x" in printed
+
+
+@pytest.mark.parametrize("option", ["--angles", "--velocities"])
+def test_a_declared_name_that_is_no_number_of_a_state_is_refused(tmp_path, two_room_data, option):
+    code = run("convert", two_room_data.path, tmp_path / "out", option, "tilt")
+    assert_one_line_error(code, option[2:], "'tilt'", "agent_x, agent_y")
+    assert not (tmp_path / "out").exists()
+
+
 def test_validating_a_dataset_that_is_right_ends_with_0(two_room_data, capsys):
     assert run("validate", two_room_data.path) is None
     assert "nothing is wrong" in capsys.readouterr().out

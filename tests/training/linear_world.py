@@ -8,7 +8,8 @@ from lewm.config import from_dict
 from lewm.data.clips import split_episodes, training_actions
 from lewm.data.episode_arrays import Episode
 from lewm.data.episode_writer import EpisodeWriter
-from lewm.data.episodes import Episodes, Metadata
+from lewm.data.episodes import Episodes
+from lewm.data.metadata import Metadata
 from lewm.data.normalize import ActionNormalizer
 from lewm.heads.config import HeadConfig, read_heads
 from lewm.heads.fitting import fit_head

@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from lewm.data.convert.importers.source import env_config
 from lewm.data.episode_arrays import Episode, EpisodeArrays
-from lewm.data.episodes import Metadata
+from lewm.data.metadata import Metadata
 from lewm.environment import make_env
 from lewm.errors import InputError
 

@@ -33,6 +33,8 @@ def _general(data: Episodes) -> dict[str, str]:
         "path": str(data.path),
         "environment": metadata.env_id,
         "environment's arguments": _inline(metadata.env_kwargs),
+        "angles": ", ".join(metadata.angles) or "none",
+        "velocities": ", ".join(metadata.velocities) or "none",
         "episodes": f"{len(data):,}",
         "frames": f"{len(data.pixels):,} of {height} x {width} x {channels}",
         "actions in an episode": f"{lengths.min()} to {lengths.max()}, median {np.median(lengths):g}",

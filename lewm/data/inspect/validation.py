@@ -1,6 +1,5 @@
-"""What is wrong with a dataset: also with one so broken that Episodes refuses to load it."""
+"""Validation of datasets, also of those so broken that Episodes refuses to open them."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,35 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
+from lewm.data.array_files import ARRAYS, ArrayFile, read_array_file
 from lewm.data.episode_arrays import EpisodeArrays
 from lewm.data.episode_index import EpisodeIndex
-from lewm.data.episodes import Metadata, content_hash, read_description
-from lewm.data.inspect.raw_arrays import ARRAYS, RawArray, read_raw_array
+from lewm.data.episodes import content_hash, misfits
 from lewm.data.inspect.replay import replay_faults
+from lewm.data.metadata import Description, read_description
 from lewm.errors import InputError
 
 KINDS = ("file", "length", "bytes", "action", "bounds", "constant", "state", "frames", "replay")
 
 
 class Fault(NamedTuple):
-    """kind is one of KINDS; the message names the episode and the row where there is one."""
+    """Fault of a dataset: its kind, of KINDS, and a line that names the episode and the row where there is one."""
 
     kind: str
     message: str
 
 
 class Report(NamedTuple):
-    """What was found, and what could not be looked at."""
+    """Faults of a dataset, and notes on what could not be looked at."""
 
     faults: list[Fault]
     notes: list[str]
 
 
 def find_faults(path: Path, num_replays: int, progress: Progress) -> Report:
-    """Everything that is wrong with the dataset at `path`.
+    """Finds everything that is wrong with a dataset.
 
     Args:
-      path: the folder.
+      path: folder of the dataset.
       num_replays: episodes whose actions are played again in the environment, where it can be made.
       progress: draws bars.
     """
@@ -46,37 +46,36 @@ def find_faults(path: Path, num_replays: int, progress: Progress) -> Report:
         raise InputError(f"no dataset at {path}: give the folder that metadata.json is in")
     faults: list[Fault] = []
     notes: list[str] = []
-    metadata: Metadata | None = None
-    written_hash = None
+    described: Description | None = None
     try:
-        metadata, written_hash = read_description(path)
+        described = read_description(path)
     except InputError as error:
         faults.append(Fault("file", str(error)))
-    stored = {name: read_raw_array(path / f"{name}.npy") for name in ARRAYS}
+    stored = {name: read_array_file(path / f"{name}.npy") for name in ARRAYS}
     faults += [Fault("file", problem) for one in stored.values() for problem in one.problems]
     arrays, problems = whole_episodes(stored)
-    faults += [Fault("length", problem) for problem in [*problems, *wrong_counts(path, stored)]]
+    faults += [Fault("length", problem) for problem in [*problems, *wrong_counts(described, stored)]]
     if arrays is None:
         notes.append("the arrays cannot be told apart into episodes: nothing in them was looked at")
         return Report(faults, notes)
-    if metadata is not None:
+    metadata = described.metadata if described else None
+    if metadata:
         faults += [Fault("file", problem) for problem in misfits(arrays, metadata)]
-    faults += [
-        Fault("bytes", problem) for problem in changed_bytes(arrays, stored["digests"].rows, written_hash, progress)
-    ]
-    low, high = (np.array(bound) for bound in (metadata.action_low, metadata.action_high)) if metadata else (None, None)
-    if low is not None and low.shape != arrays.actions.shape[1:]:
-        low = high = None
-    faults += content_faults(arrays, low, high, progress)
-    if metadata is not None and num_replays > 0:
+    written_hash, digests = described.content_hash if described else None, stored["digests"].rows
+    faults += [Fault("bytes", problem) for problem in changed_bytes(arrays, digests, written_hash, progress)]
+    bounds = (np.array(metadata.action_low), np.array(metadata.action_high)) if metadata else None
+    if bounds and bounds[0].shape != arrays.actions.shape[1:]:
+        bounds = None
+    faults += content_faults(arrays, bounds, progress)
+    if metadata and num_replays > 0:
         problems, note = replay_faults(arrays, metadata, num_replays, progress)
         faults += [Fault("replay", problem) for problem in problems]
         notes += [note] if note else []
     return Report(faults, notes)
 
 
-def whole_episodes(stored: dict[str, RawArray]) -> tuple[EpisodeArrays | None, list[str]]:
-    """The episodes that lie wholly in the arrays, and what does not add up."""
+def whole_episodes(stored: dict[str, ArrayFile]) -> tuple[EpisodeArrays | None, list[str]]:
+    """Cuts the arrays into the episodes that lie wholly in them; None if they cannot be cut. Lists what is missing."""
     pixels, states, actions, lengths, _ = (stored[name].rows for name in ARRAYS)
     if pixels is None or states is None or actions is None or lengths is None:
         return None, []
@@ -106,41 +105,27 @@ def whole_episodes(stored: dict[str, RawArray]) -> tuple[EpisodeArrays | None, l
     return (EpisodeArrays(pixels, states, actions, whole) if len(whole) else None), problems
 
 
-def wrong_counts(path: Path, stored: dict[str, RawArray]) -> Iterator[str]:
-    """Where digests and metadata.json count other episodes and frames than there are."""
+def wrong_counts(described: Description | None, stored: dict[str, ArrayFile]) -> Iterator[str]:
+    """Lists where digests and metadata.json count other episodes and frames than there are."""
     lengths, digests = stored["lengths"].rows, stored["digests"].rows
     if lengths is None:
         return
     if digests is not None and len(digests) != len(lengths):
         yield f"there are {len(digests)} digests and {len(lengths)} episodes"
-    try:
-        described = json.loads((path / "metadata.json").read_text())
-    except (OSError, ValueError):
-        return
     counts = {"num_episodes": len(lengths), "num_frames": EpisodeIndex(lengths).num_frames}
-    for name, count in counts.items() if isinstance(described, dict) else ():
-        if described.get(name, count) != count:
-            yield f"metadata.json: {name} is {described[name]}, and by the lengths there are {count}"
-
-
-def misfits(arrays: EpisodeArrays, metadata: Metadata) -> Iterator[str]:
-    """What metadata.json says of the arrays and is not so."""
-    size, num_actions = (metadata.frame_size, metadata.frame_size), arrays.actions.shape[1]
-    if arrays.pixels.shape[1:3] != size:
-        yield f"metadata.json: frame_size is {metadata.frame_size}, and the frames are {arrays.pixels.shape[1:3]}"
-    if len(metadata.state_names) != arrays.states.shape[1]:
-        num_states = arrays.states.shape[1]
-        yield f"metadata.json: {len(metadata.state_names)} state_names, and a state has {num_states} numbers"
-    for name in ("action_low", "action_high"):
-        if len(getattr(metadata, name)) != num_actions:
-            yield f"metadata.json: {name} has {len(getattr(metadata, name))} numbers, and an action {num_actions}"
+    for name, count in counts.items() if described else ():
+        if getattr(described, name) != count:
+            yield f"metadata.json: {name} is {getattr(described, name)}, and by the lengths there are {count}"
 
 
 def changed_bytes(
     arrays: EpisodeArrays, digests: NDArray[np.uint8] | None, written_hash: str | None, progress: Progress
 ) -> Iterator[str]:
-    """Episodes that are not what was written, by their digests; and digests that are not, by their hash."""
-    if digests is None or digests.shape[1] != 32:
+    """Lists episodes that are not what was written, by their digests; and digests that are not, by their hash."""
+    if digests is None:
+        return
+    if digests.shape[1] != 32:
+        yield f"digests.npy has {digests.shape[1]} bytes for an episode, and 32 are expected"
         return
     if written_hash is not None and content_hash(digests) != written_hash:
         yield f"digests.npy has not the content hash {written_hash[:12]}… that is in metadata.json"
@@ -154,16 +139,17 @@ def changed_bytes(
 
 
 def content_faults(
-    arrays: EpisodeArrays, low: NDArray[Any] | None, high: NDArray[Any] | None, progress: Progress
+    arrays: EpisodeArrays, bounds: tuple[NDArray[Any], NDArray[Any]] | None, progress: Progress
 ) -> Iterator[Fault]:
-    """What is wrong in the rows, episode by episode; low and high (a,) bound the actions."""
+    """Lists what is wrong in the rows, episode by episode; (a,) lowest and (a,) highest actions are the bounds."""
     bar = progress.add_task("looking at episodes", total=len(arrays), unit="episodes")
     smallest, largest = np.full(arrays.actions.shape[1], np.inf), np.full(arrays.actions.shape[1], -np.inf)
     for episode, (pixels, states, actions) in enumerate(arrays):
         finite = np.isfinite(actions)
         if not finite.all():
             yield Fault("action", _first(actions, ~finite, "action", episode))
-        if low is not None and high is not None:
+        if bounds:
+            low, high = bounds
             slack = 1e-6 * np.maximum(1, np.abs(high - low))
             outside = (actions < low - slack) | (actions > high + slack)
             if outside.any():

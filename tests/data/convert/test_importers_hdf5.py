@@ -113,6 +113,20 @@ def test_bounds_are_those_of_the_environment_that_is_named(tmp_path):
     assert metadata.state_names == ["agent_x", "agent_y"]
 
 
+def test_angles_and_velocities_are_those_of_the_environment_that_is_named(tmp_path):
+    states = np.random.default_rng(0).normal(size=(17, 10))
+    path = write(tmp_path / "a.h5", pixels=np.zeros((17, 48, 48, 3), np.uint8), state=states)
+    metadata = HDF5Source(path, KEPT, env_id="envs:lewm/PushT-v0").metadata
+    assert metadata.angles == ["block_angle"]
+    assert metadata.velocities == metadata.state_names[5:]
+
+
+def test_nothing_is_declared_of_states_that_are_not_the_environments(tmp_path):
+    path = write(tmp_path / "a.h5", pixels=np.zeros((17, 48, 48, 3), np.uint8))
+    metadata = HDF5Source(path, KEPT, env_id="envs:lewm/PushT-v0").metadata
+    assert (len(metadata.state_names), metadata.angles, metadata.velocities) == (2, [], [])
+
+
 def test_an_environment_of_other_actions_is_refused(tmp_path):
     path = write(tmp_path / "a.h5", pixels=np.zeros((17, 48, 48, 3), np.uint8), action=np.zeros((17, 3), np.float32))
     with pytest.raises(InputError, match=r"3 numbers.*TwoRoom-v0 2"):

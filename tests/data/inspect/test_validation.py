@@ -12,14 +12,15 @@ from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Episodes
 from lewm.data.inspect.validation import KINDS, find_faults
 from lewm.errors import InputError
+from tests.data.damages import INSIDE
 from tests.fakes import COUNTING_METADATA, counting_episode
 
 LENGTHS = (4, 6, 5)
 
 
-def write(path, change=lambda episodes: None, **metadata):
+def write(path, change=lambda episodes: None, lengths=LENGTHS, **metadata):
     """Counting episodes after `change`, which gets a list of dicts of their arrays."""
-    episodes = [counting_episode(number, length)._asdict() for number, length in enumerate(LENGTHS)]
+    episodes = [counting_episode(number, length)._asdict() for number, length in enumerate(lengths)]
     change(episodes)
     with EpisodeWriter(path, replace(COUNTING_METADATA, **metadata)) as writer:
         for episode in episodes:
@@ -169,12 +170,12 @@ def test_the_place_where_rows_run_out_is_named(tmp_path):
         (lambda path: rewrite(path, "actions", lambda a: a.ravel()), "file", ["actions.npy", "(30,)"]),
         (lambda path: rewrite(path, "actions", lambda a: a.repeat(2, 1)), "file", ["action_low has 2", "action 4"]),
         (lambda path: rewrite(path, "states", lambda a: a[:, :1]), "file", ["2 state_names", "1 number"]),
-        (lambda path: rewrite(path, "pixels", lambda a: a.repeat(2, 1)), "file", ["frame_size is 4", "(8, 4)"]),
+        (lambda path: rewrite(path, "pixels", lambda a: a.repeat(2, 1)), "file", ["frame_size is 4", "(8, 4, 3)"]),
         (lambda path: (path / "metadata.json").unlink(), "file", ["no metadata.json"]),
         (lambda path: (path / "metadata.json").write_text("{"), "file", ["metadata.json is damaged"]),
         (lambda path: (path / "metadata.json").write_text("3"), "file", ["not a dataset"]),
         (describe(version=1), "file", ["version 1"]),
-        (describe(metadata={}), "file", ["incomplete"]),
+        (describe(metadata={}), "file", ["metadata.json is damaged", "env_id is missing"]),
         (describe(num_episodes=4), "length", ["num_episodes is 4", "3"]),
         (describe(num_frames=4), "length", ["num_frames is 4", "18"]),
         (describe(content_hash="0" * 64), "bytes", ["digests.npy", "content hash 000"]),
@@ -197,6 +198,17 @@ def test_a_changed_byte_is_found_with_its_episode(tmp_path, name):
 
     rewrite(path, name, change)
     assert_found(path, "bytes", "episode 1", "digest differs")
+
+
+@pytest.mark.parametrize("damage", INSIDE.values(), ids=INSIDE)
+def test_whatever_a_reader_refuses_is_found(tmp_path, damage):
+    path = write(tmp_path / "data", lengths=(3, 5))
+    damage(path)
+    with pytest.raises(InputError):
+        Episodes(path)
+    faults = faults_of(path)
+    assert faults != []
+    assert all("\n" not in message for _, message in faults)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lewm.data.convert.importers.hdf5 import METADATA_ATTRIBUTE
 from lewm.data.convert.importers.source import require
-from lewm.data.episodes import Metadata
+from lewm.data.metadata import Metadata
 from lewm.errors import InputError
 
 

@@ -24,8 +24,8 @@ from lewm.data.convert.importers.source import (
 from lewm.data.convert.resizing import BLOCK, Resize
 from lewm.data.episode_arrays import Episode
 from lewm.data.episode_index import EpisodeIndex
-from lewm.data.episodes import Metadata
-from lewm.errors import InputError
+from lewm.data.metadata import Metadata
+from lewm.errors import InputError, one_line
 
 METADATA_ATTRIBUTE = "lewm_metadata"
 """Where our exporter keeps Metadata, as JSON."""
@@ -138,8 +138,8 @@ class HDF5Source:
         if METADATA_ATTRIBUTE not in file.attrs or env_id is not None:
             return imported_metadata(recorded, env_id)
         try:
-            return Metadata(**(json.loads(file.attrs[METADATA_ATTRIBUTE]) | {"frame_size": size}))
-        except (TypeError, ValueError) as error:
+            return Metadata.of_json(json.loads(file.attrs[METADATA_ATTRIBUTE]) | {"frame_size": size})
+        except (TypeError, ValueError) as error:  # InputErrors are ValueErrors
             raise InputError(f"{METADATA_ATTRIBUTE} in {self.path} is damaged ({error}): give --env-id") from error
 
     def _read(self, file: Any, column: str, episode: int, begin: int, end: int) -> NDArray[Any]:
@@ -170,8 +170,3 @@ class HDF5Source:
         states = np.concatenate([np.zeros((length, 0)), *columns], 1).astype(np.float64)
         check_finite(states, "state", self.path, episode)
         return states
-
-
-def one_line(error: Exception) -> str:
-    """HDF5's messages have line breaks."""
-    return " ".join(str(error).split())

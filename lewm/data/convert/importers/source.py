@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lewm.config import CollectionConfig, EnvConfig
 from lewm.data.episode_arrays import Episode
-from lewm.data.episodes import Metadata
+from lewm.data.metadata import Metadata
 from lewm.environment import make_env
 from lewm.errors import InputError
 
@@ -51,11 +51,15 @@ class Recorded(NamedTuple):
 
 
 def imported_metadata(recorded: Recorded, env_id: str | None) -> Metadata:
-    """Metadata of imported data: with the bounds and the state names of the environment `env_id`, if one is named.
+    """Metadata of imported data.
 
-    Without one, the bounds of the actions are those of the data.
+    Args:
+      recorded: what is known of the data.
+      env_id: environment that they are from: its action bounds and, if a state has as many numbers, its state names,
+        angles and velocities are taken. None: the bounds are the smallest and largest actions of the data.
     """
     low, high, names = recorded.action_low, recorded.action_high, recorded.state_names
+    angles, velocities = list[str](), list[str]()
     if env_id is not None:
         env = make_env(env_config(env_id, recorded.frame_size, {}))
         if env.action_space.shape != low.shape:
@@ -64,7 +68,9 @@ def imported_metadata(recorded: Recorded, env_id: str | None) -> Metadata:
                 f" {env.action_space.shape[0]}: give another --env-id, or none"
             )
         low, high = env.action_space.low, env.action_space.high
-        names = list(env.state_names) if len(env.state_names) == len(names) else names
+        if len(env.state_names) == len(names):
+            names = list(env.state_names)
+            angles, velocities = list(env.angles), list(env.velocities)
     source = {"path": recorded.path.name, "format": recorded.format, **recorded.details}
     return Metadata(
         env_id=env_id or f"imported/{recorded.path.stem}",
@@ -73,6 +79,8 @@ def imported_metadata(recorded: Recorded, env_id: str | None) -> Metadata:
         action_low=low.tolist(),
         action_high=high.tolist(),
         collection={"imported_from": source},
+        angles=angles,
+        velocities=velocities,
     )
 
 
