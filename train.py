@@ -6,6 +6,7 @@ Collects the data if it is absent, trains, plans on held-out start/goal pairs, a
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.collection import collect
 from lewm.data.device_clips import DeviceClips
 from lewm.data.episodes import Episodes
+from lewm.data.identity import choose_path, open_dataset
 from lewm.data.normalize import ActionNormalizer
 from lewm.diagnostics.validation import Validation
 from lewm.environment import make_env
@@ -55,7 +57,7 @@ def main(config: TrainConfig) -> None:
         checkpoint = stack.enter_context(open_run_folder(config, accelerator))
         progress = stack.enter_context(progress_bar(console))
 
-        data = prepare_data(config, accelerator, progress)
+        data = prepare_data(config, accelerator, console, progress)
         if checkpoint:
             check_same_data(checkpoint, data)
         train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
@@ -125,15 +127,13 @@ def check_parts(config: TrainConfig) -> None:
         )
 
 
-def prepare_data(config: TrainConfig, accelerator: Accelerator, progress: Progress) -> Episodes:
+def prepare_data(config: TrainConfig, accelerator: Accelerator, console: Console, progress: Progress) -> Episodes:
     """The dataset, collected first by the expert if it is absent and there is an environment to collect it in."""
-    if isinstance(config.env, EnvConfig) and accelerator.is_main_process and not Path(config.data.path).exists():
-        expert = build(EXPERTS, config.env.collection.expert, "expert")
-        collect(config.data.path, config.env, expert, progress)
+    path = choose_path(config.env, config.data.path, config.data.root)
+    if isinstance(config.env, EnvConfig) and accelerator.is_main_process and not path.exists():
+        collect(path, config.env, build(EXPERTS, config.env.collection.expert, "expert"), progress)
     accelerator.wait_for_everyone()
-    data = Episodes(config.data.path)
-    data.check_fits(config.env)
-    return data
+    return open_dataset(config.env, path, partial(console.print, soft_wrap=True, highlight=False))
 
 
 if __name__ == "__main__":

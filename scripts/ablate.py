@@ -38,6 +38,7 @@ from lewm.ablation.table import Table
 from lewm.config import CONFIGS, AblateConfig, EnvConfig, TrainConfig, build, from_dict
 from lewm.config.command_line import check_overrides, expand_components
 from lewm.data.collection import collect
+from lewm.data.identity import choose_path
 from lewm.errors import InputError, one_line_errors
 from lewm.files import run_lock
 from lewm.tracking import progress_bar
@@ -118,12 +119,13 @@ def check_launcher(own: Sequence[str]) -> None:
 
 def collect_data(cells: Sequence[Cell], progress: Progress) -> None:
     """Collects each dataset that is absent, so that cells that run at once do not collect it twice."""
-    for config in {cell.config.data.path: cell.config for cell in cells}.values():
-        if not Path(config.data.path).exists():
+    configs = [cell.config for cell in cells]
+    paths = {choose_path(config.env, config.data.path, config.data.root): config for config in configs}
+    for path, config in paths.items():
+        if not path.exists():
             if not isinstance(config.env, EnvConfig):
-                raise InputError(f"no dataset at {config.data.path}: give data.path=, the folder of your recordings")
-            expert = build(EXPERTS, config.env.collection.expert, "expert")
-            collect(config.data.path, config.env, expert, progress)
+                raise InputError(f"no dataset at {path}: give data.path=, the folder of your recordings")
+            collect(path, config.env, build(EXPERTS, config.env.collection.expert, "expert"), progress)
 
 
 def launch(own: Sequence[str], cells: Sequence[Cell], task: CellTask) -> None:

@@ -11,6 +11,7 @@ from envs.experts import EXPERTS
 from lewm.config import CollectConfig, build
 from lewm.config.command_line import program
 from lewm.data.collection import collect
+from lewm.data.identity import choose_path
 from lewm.tracking import progress_bar
 
 
@@ -21,7 +22,7 @@ def main(config: CollectConfig) -> None:
         env = replace(env, collection=replace(env.collection, num_episodes=config.num_episodes))
     expert = build(EXPERTS, env.collection.expert, "expert")
     with progress_bar(Console()) as progress:
-        collect(config.data_path, env, expert, progress, config.num_workers)
+        collect(choose_path(env, config.data_path, config.data_root), env, expert, progress, config.num_workers)
 
 
 if __name__ == "__main__":

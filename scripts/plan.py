@@ -18,6 +18,7 @@ from lewm.config import Component, EnvConfig, PlanConfig, build, suggestion
 from lewm.config.command_line import program
 from lewm.data.clips import Clips
 from lewm.data.episodes import Episodes
+from lewm.data.identity import dataset_path
 from lewm.diagnostics.validation import Validation
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError
@@ -110,7 +111,7 @@ def choose_data(config: PlanConfig, run: Run, env: EnvConfig) -> Episodes:
     """Dataset of the pairs: the one of data_path=, else the run's own, or data/<env> for another environment."""
     path = config.data_path
     if path is None and env.name != run.config.env.name:
-        path = f"data/{env.name}"
+        path = str(dataset_path(env))
     data = run.data(path)
     data.check_fits(env)
     return data

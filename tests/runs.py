@@ -20,6 +20,8 @@ def spec_of(config, normalizer=UNIT, low=(-1.0, -1.0), high=(1.0, 1.0), dataset_
         env_id="none",
         state_names=(),
         angles=(),
+        velocities=(),
+        collected_by=None,
         val_fraction=config.data.val_fraction,
         split_seed=config.data.split_seed,
     )

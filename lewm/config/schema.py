@@ -53,7 +53,8 @@ class RecordingConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    path: str
+    path: str | None
+    root: str
     val_fraction: Share
     split_seed: Seed
     num_workers: Annotated[int, Range(0, MAX_PROCESSES)]
@@ -143,7 +144,8 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class CollectConfig:
-    data_path: str
+    data_path: str | None
+    data_root: str
     num_episodes: Annotated[int, Range(2)] | None
     num_workers: Workers | None
     env: EnvConfig

@@ -71,7 +71,7 @@ def _say(progress: Progress, line: str) -> None:
 
 
 def describe(env_config: EnvConfig, expert: Expert, recorder: Recorder) -> Metadata:
-    """Metadata of what is collected: all that its bytes depend on, but for the number of episodes."""
+    """Metadata of what is collected: all that its bytes depend on."""
     single = recorder.single
     return Metadata(
         env_id=env_config.id,
@@ -83,9 +83,11 @@ def describe(env_config: EnvConfig, expert: Expert, recorder: Recorder) -> Metad
         action_high=single.action_space.high.tolist(),
         env_kwargs=dict(env_config.kwargs),
         collection={
+            "expert": dict(env_config.collection.expert),
             "policy": re.sub(r" at 0x[0-9a-f]+", "", repr(expert)),
             "seed": env_config.collection.seed,
             "max_steps": env_config.collection.max_steps,
+            "num_episodes": env_config.collection.num_episodes,
             "side_by_side": recorder.chunk_size,
             "versions": {"python": platform.python_version(), "numpy": np.__version__, "gymnasium": gym.__version__},
             "simulator": single.provenance(),

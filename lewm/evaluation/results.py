@@ -35,6 +35,7 @@ def describe_model(run: Run) -> dict[str, Any]:
         "step": run.step,
         "weights_hash": run.checkpoint.weights_hash,
         "dataset_hash": run.spec.data.content_hash,
+        "dataset": asdict(run.spec.data),
         "config": trained,
         "device": run.device,
         **describe_process(),

@@ -1,7 +1,7 @@
 """Model specification: architecture, frames, actions and data of a model, kept in model.json beside the weights."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from torch import nn
@@ -9,6 +9,7 @@ from torch import nn
 from lewm.config import ModelConfig, TrainConfig, build, from_dict, known_keys
 from lewm.config.schema import Count, Seed, Share
 from lewm.data.episodes import Episodes
+from lewm.data.identity import DatasetIdentity
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
 from lewm.models import ACTION_ENCODERS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS
@@ -23,7 +24,8 @@ class TrainingData:
       content_hash: hash of all its arrays.
       env_id: Gymnasium id of its environment.
       state_names: (S,) names of the numbers of a state.
-      angles: those of state_names that are angles in radians.
+      angles, velocities: those of state_names that are angles in radians, and velocities.
+      collected_by: identity of a dataset that was collected here, see DatasetIdentity; None of others.
       val_fraction: share of the episodes that were held out.
       split_seed: seed of the split.
     """
@@ -33,6 +35,8 @@ class TrainingData:
     env_id: str
     state_names: tuple[str, ...]
     angles: tuple[str, ...]
+    velocities: tuple[str, ...]
+    collected_by: dict[str, Any] | None
     val_fraction: Share
     split_seed: Seed
 
@@ -79,7 +83,7 @@ class ModelSpec:
           data: dataset to train on.
           normalizer: action statistics of the training split.
         """
-        metadata = data.metadata
+        metadata, identity = data.metadata, DatasetIdentity.recorded(data)
         return cls(
             model=config.model,
             frame_size=config.env.frame_size,
@@ -93,6 +97,8 @@ class ModelSpec:
                 env_id=metadata.env_id,
                 state_names=tuple(metadata.state_names),
                 angles=tuple(metadata.angles),
+                velocities=tuple(metadata.velocities),
+                collected_by=asdict(identity) if identity else None,
                 val_fraction=config.data.val_fraction,
                 split_seed=config.data.split_seed,
             ),

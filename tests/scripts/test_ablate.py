@@ -12,6 +12,7 @@ import pytest
 
 from lewm.ablation.cells import make_cells
 from lewm.ablation.launching import Place, places
+from lewm.data.identity import choose_path
 from lewm.errors import InputError
 from lewm.files import run_lock
 from lewm.tracking import read_metrics
@@ -261,3 +262,10 @@ def test_a_real_sweep_trains_evaluates_and_probes_every_cell(tmp_path):
         assert any("probe/r2_agent_x" in line for line in metrics)
         assert (tmp_path / "real" / cell / "results.json").exists()
     assert "probe R²" in (tmp_path / "real" / "index.html").read_text()
+
+
+def test_cells_that_ask_for_other_data_train_on_other_data(tmp_path):
+    sizes = "env.collection.num_episodes=100,1000"
+    cells = make_cells(["env=two_room", sizes], tmp_path)
+    paths = {choose_path(cell.config.env, cell.config.data.path, cell.config.data.root) for cell in cells}
+    assert len(paths) == 2
