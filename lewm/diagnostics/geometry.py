@@ -49,7 +49,7 @@ def distance_rank_correlation(
 
 
 def _scaled_coordinates(states: Tensor, angles: Sequence[int]) -> Tensor:
-    """(N, S) -> (N, S + number of angles), such that the variances of each state number's coordinates add up to 1."""
+    """Coordinates (N, S + number of angles) of (N, S) states; the variances of each state number's add up to 1."""
     coordinates, owners = angles_to_points(states, angles)
     std = sum_by_state(coordinates.var(0, correction=0), owners).sqrt()
     return coordinates / torch.where(std > 0, std, 1.0)[owners]

@@ -43,7 +43,7 @@ class JEPA(nn.Module):
         cast(ViTEncoder, self.encoder).fit_normalization(pixels.flatten(0, 1))
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """(B, T, C, h, w) uint8 frames -> (B, T, D) embeddings."""
+        """Encodes frames: (B, T, C, h, w) uint8 -> (B, T, D) embeddings."""
         z = self.projector(self.encoder(pixels.flatten(0, 1))).unflatten(0, pixels.shape[:2])
         return cast(Tensor, z if self.flow is None else self.flow(z))
 

@@ -29,7 +29,7 @@ class MMD(Regularizer):
         self.prior = build_prior(prior or {"name": "normal"})
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, D) float32 -> (): the discrepancy over the samples of all ranks, averaged over time steps."""
+        """Discrepancy over the samples of all ranks, averaged over time steps: (B, T, D) float32 -> ()."""
         z = gather_over_ranks(z).transpose(0, 1)  # (T, N, D)
         try:
             wanted = self.prior.sample(z.shape[0] * z.shape[1], z.shape[2], generator).to(z)

@@ -10,5 +10,5 @@ class NoRegularizer(Regularizer):
     """A regularizer that is always 0. The prediction loss alone is minimized by a constant embedding."""
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, D) -> 0, with a gradient of 0."""
+        """Zero with a gradient of 0: (B, T, D) -> ()."""
         return 0.0 * z.sum() if z.numel() else z.sum()

@@ -27,7 +27,7 @@ class VICReg(Regularizer):
         self.target_std = target_std
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, D) float32 -> (): both terms over the samples of all ranks, averaged over time steps."""
+        """Sum of both terms over the samples of all ranks, averaged over time steps: (B, T, D) float32 -> ()."""
         z = gather_over_ranks(z)
         centred = (z - z.mean(0)).transpose(0, 1)  # (T, N, D)
         covariance = centred.transpose(1, 2) @ centred / (len(z) - 1)

@@ -190,7 +190,7 @@ class Futures:
     def _evaluate(
         self, block: BlockWeights, past: KeysValues, x: Tensor, modulation: Tensor, keep: bool, output_matters: bool
     ) -> tuple[KeysValues, Tensor]:
-        """(R, width), (R, 6 x width) -> keys and values with its own if they are kept, and the (R, width) output."""
+        """Evaluates a block at one position: (R, width), (R, 6 x width) -> keys and values, (R, width) output."""
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = modulation.chunk(6, dim=-1)
         y = torch.addcmul(shift_a, _normalize(x), scale_a)
         past, attended = self._attend(block, block.norm(y).to(self.dtype), past, keep, output_matters)
@@ -204,7 +204,7 @@ class Futures:
     def _attend(
         self, block: BlockWeights, y: Tensor, past: KeysValues, keep: bool, output_matters: bool
     ) -> tuple[KeysValues, Tensor]:
-        """(R, width) -> the keys and values with its own if they are kept, and the (R, width) output if it matters."""
+        """Attention of one position: (R, width) -> keys and values with its own if kept, (R, width) output."""
         if keep or past:
             key, value = block.key_value(y).chunk(2, dim=-1)
             attended_to = (*past, (key, value))
@@ -215,7 +215,7 @@ class Futures:
         return attended_to, block.out(self._weigh(block.query(y), attended_to)) if past else block.alone(y)
 
     def _weigh(self, query: Tensor, keys_values: KeysValues) -> Tensor:
-        """(R, inner) -> (R, inner): one query and a few keys, too small for the kernels of attention."""
+        """Attends with one query to a few keys, too small for attention kernels: (R, inner) -> (R, inner)."""
         heads = (self.weights.num_heads, -1)
         scores = [(query * key).unflatten(-1, heads).sum(-1) for key, _ in keys_values]
         weights = torch.stack(scores).softmax(0)[..., None]  # along the last dimension it is 15 times as slow

@@ -41,7 +41,7 @@ class GraphedRollout:
         self._memory: tuple[Any, torch.cuda.Stream] | None = None
 
     def __call__(self, z: Tensor, past_actions: Tensor) -> Callable[[Tensor], Tensor]:
-        """(B, T, D), (B, T-1, A) contexts -> from (B, N, H, A) candidates to (B, N, H, D) embeddings."""
+        """Takes in (B, T, D), (B, T-1, A) contexts; returns a map from (B, N, H, A) candidates to (B, N, H, D)."""
 
         def imagine(candidates: Tensor) -> Tensor:
             if torch.is_grad_enabled() and candidates.requires_grad:

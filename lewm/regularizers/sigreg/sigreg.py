@@ -53,7 +53,7 @@ class SIGReg(Regularizer):
         self.register_buffer("target", target[..., None].float(), persistent=False)
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, D) float32 -> (): the statistic over the samples of all ranks, averaged over time steps."""
+        """Statistic over the samples of all ranks, averaged over time steps: (B, T, D) float32 -> ()."""
         directions = torch.randn(z.shape[-1], self.num_directions, generator=generator, device=generator.device)
         directions = (directions / directions.norm(dim=0)).to(z)
         # (T x M, B): a row for each time step and direction

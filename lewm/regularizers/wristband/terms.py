@@ -105,7 +105,7 @@ _PER_PROBABILITY = math.sqrt(12)
 
 @lru_cache(maxsize=16)
 def _quantiles(num_points: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(2, N): where N sorted uniform numbers, standardized, and N normal ones are expected."""
+    """Expected positions (2, N) of N sorted uniform numbers, standardized, and of N sorted normal ones."""
     with torch.inference_mode(False):
         probabilities = (torch.arange(num_points, device=device, dtype=dtype) + 0.5) / num_points
         return torch.stack([_PER_PROBABILITY * probabilities, torch.special.ndtri(probabilities)])
@@ -173,7 +173,7 @@ class _KernelSums(torch.autograd.Function):
 
 
 def _mirrors(s: Tensor) -> Tensor:
-    """(N, 2): exp(-beta (1/2 + 2 s)) and exp(-beta (1/2 - 2 s))."""
+    """Mirror factors (N, 2): exp(-beta (1/2 + 2 s)) and exp(-beta (1/2 - 2 s))."""
     return torch.outer(-2 * BETA * s, _signs(s.dtype, s.device)).sub_(BETA / 2).exp_()
 
 
@@ -189,7 +189,7 @@ def _row_chunks(num_points: int) -> list[slice]:
 
 
 def _kernel_parts(u: Tensor, s: Tensor, rows: slice, metric: str) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(rows, N) exp(-beta (s_i^2 + s_j^2)) k p and the same with q, and the slope of log k in the cosine."""
+    """Kernel parts (rows, N): exp(-beta (s_i^2 + s_j^2)) k p, the same with q, and the slope of log k in the cosine."""
     log_kernel, slope = _log_sphere_kernel(u[rows] @ u.T, metric)
     squared = -BETA * s.square()
     log_kernel = log_kernel.add_(squared).add_(squared[rows, None])

@@ -96,7 +96,7 @@ class Wristband(Regularizer):
         self._calibrations: dict[tuple[int, int], Calibration] = {}
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, D) float32 -> (): z-score over the samples of all ranks, averaged over time steps."""
+        """Z-score over the samples of all ranks, averaged over time steps: (B, T, D) float32 -> ()."""
         z = gather_over_ranks(z)
         calibration = self.calibration(len(z), z.shape[-1], z.device)
         return torch.stack([self.z_score(x, calibration) for x in z.unbind(1)]).mean()
