@@ -8,6 +8,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from envs.errors import ArgumentError
+
 Pixels = NDArray[np.uint8]
 State = NDArray[np.float64]
 Observation = dict[str, NDArray[Any]]
@@ -58,7 +60,7 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         self, frame_size: int, state_space: gym.spaces.Box, action_space: gym.spaces.Box, render_mode: str = "rgb_array"
     ) -> None:
         if frame_size not in FRAME_SIZES:
-            raise ValueError(f"frame_size is {frame_size}; {type(self).__name__} draws frames of 48 to 512 pixels")
+            raise ArgumentError(f"frame_size is {frame_size}; {type(self).__name__} draws frames of 48 to 512 pixels")
         for kind in ("angles", "velocities"):
             if unknown := set(getattr(self, kind)) - set(self.state_names):
                 raise ValueError(f"{kind}: {type(self).__name__} has no state number {min(unknown)!r}")

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from envs.area_average import area_average
+from envs.errors import ArgumentError, DependencyError
 from envs.goal_env import GoalEnv, Pixels, State
 from envs.gym_simulation import Simulation, simulation_of
 from envs.mujoco_gl import require
@@ -23,7 +24,7 @@ class GymGoalEnv(GoalEnv):
     are not used. Angles are kept in [-pi, pi].
 
     Args:
-      env_id: as in gym.make. ValueError: the actions are discrete, or there are no pictures, or no settable state.
+      env_id: as in gym.make. ArgumentError: the actions are discrete, or there are no pictures, or no settable state.
       tolerances: by name of a state number, how far it may be off in a goal that is reached; what is not named may be
         anything. Of an angle, the shorter way round counts.
       frame_size: height and width of the frames.
@@ -51,13 +52,13 @@ class GymGoalEnv(GoalEnv):
         render_mode: str = "rgb_array",
     ) -> None:
         if play_steps < 0 or not 0 <= play_repeat <= 1:
-            raise ValueError(f"play_steps={play_steps} must be at least 0 and play_repeat={play_repeat} in [0, 1]")
+            raise ArgumentError(f"play_steps={play_steps} must be at least 0 and play_repeat={play_repeat} in [0, 1]")
         self._simulation = _simulation(env_id, frame_size, json.dumps(make_kwargs or {}, sort_keys=True))
         self._play_steps, self._play_repeat = play_steps, play_repeat
         self._state = self._simulation.read()
         self.state_names = self._simulation.state_names if state_names is None else tuple(state_names)
         if not len(set(self.state_names)) == len(self.state_names) == len(self._state):
-            raise ValueError(
+            raise ArgumentError(
                 f"state_names={list(self.state_names)}: {env_id} has {len(self._state)} state numbers, and each needs a"
                 " name of its own"
             )
@@ -68,7 +69,7 @@ class GymGoalEnv(GoalEnv):
         self._watched = self._indices("tolerances", tolerances)
         self._tolerances = np.array(list(tolerances.values()), np.float64)
         if not (self._tolerances >= 0).all():
-            raise ValueError(f"tolerances={dict(tolerances)} must be at least 0")
+            raise ArgumentError(f"tolerances={dict(tolerances)} must be at least 0")
         bounds, original = np.where(self._is_angle, np.pi, np.inf), self._simulation.env
         low, high = (np.asarray(bound, np.float32) for bound in (original.action_space.low, original.action_space.high))
         state_space = gym.spaces.Box(-bounds, bounds, dtype=np.float64)
@@ -90,7 +91,7 @@ class GymGoalEnv(GoalEnv):
     def _indices(self, argument: str, names: Iterable[str]) -> list[int]:
         for name in names:
             if name not in self.state_names:
-                raise ValueError(f"{argument}: there is no state number {name!r}; there are {self.state_names}")
+                raise ArgumentError(f"{argument}: there is no state number {name!r}; there are {self.state_names}")
         return [self.state_names.index(name) for name in names]
 
     def canonical(self, state: State) -> State:
@@ -144,7 +145,7 @@ def _wrapped(angle: State) -> State:
 
 @cache
 def _simulation(env_id: str, frame_size: int, make_kwargs: str) -> Simulation:
-    """Makes the environment and tries what is needed of it. ValueError: it lacks something."""
+    """Makes the environment and tries what is needed of it. ArgumentError: it lacks something."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*not in the possible render_modes")  # refused below
@@ -156,19 +157,19 @@ def _simulation(env_id: str, frame_size: int, make_kwargs: str) -> Simulation:
     except gym.error.DependencyNotInstalled as error:
         if "mujoco" in str(error).lower():
             require()
-        raise ImportError(f"{env_id} needs a package: {error}") from error
+        raise DependencyError(f"{env_id} needs a package: {error}") from error
     start = simulation.read()
     if not np.array_equal(_play(simulation, start), _play(simulation, start)):
-        raise ValueError(f"the state of {env_id} is not complete: the same actions lead from it to different states")
+        raise ArgumentError(f"the state of {env_id} is not complete: the same actions lead from it to different states")
     return simulation
 
 
 def _check_supported(env_id: str, env: Any) -> None:
     space = env.action_space
     if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1 or not space.is_bounded():
-        raise ValueError(f"{env_id} has the actions {space}; what is supported is a bounded Box of one axis")
+        raise ArgumentError(f"{env_id} has the actions {space}; what is supported is a bounded Box of one axis")
     if "rgb_array" not in env.metadata.get("render_modes", ()):
-        raise ValueError(f"{env_id} has no rgb_array rendering, and frames are what a world model learns from")
+        raise ArgumentError(f"{env_id} has no rgb_array rendering, and frames are what a world model learns from")
 
 
 def _play(simulation: Simulation, state: State) -> State:

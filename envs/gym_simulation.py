@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.errors import ArgumentError
 from envs.goal_env import Pixels, State
 from envs.mujoco_env import Quality
 from envs.mujoco_gl import check_process, leave_to_the_system, require
@@ -132,13 +133,13 @@ class MujocoSimulation(Simulation):
 
 
 def simulation_of(env: Any, frame_size: int) -> Simulation:
-    """The simulation in an environment that has been reset. ValueError: its state cannot be set."""
+    """The simulation in an environment that has been reset. ArgumentError: its state cannot be set."""
     if hasattr(env, "set_state") and hasattr(getattr(env, "data", None), "qpos"):
         return MujocoSimulation(env, frame_size)
     state = getattr(env, "state", None)
     if isinstance(state, tuple | list | np.ndarray) and np.ndim(state) == 1:
         return ClassicControl(env)
-    raise ValueError(
+    raise ArgumentError(
         f"{type(env).__name__} has no settable state; what is supported are MuJoCo environments, by"
         " set_state(qpos, qvel), and those that keep a vector in the attribute `state`, as classic control does"
     )

@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.errors import ArgumentError
 from envs.goal_env import GoalEnv, Pixels, State, Variation
 from envs.mujoco_gl import check_process, leave_to_the_system, make_context, require
 
@@ -115,7 +116,7 @@ class MujocoEnv(GoalEnv):
         render_mode: str,
     ) -> None:
         if quality not in QUALITIES:
-            raise ValueError(f"quality is {quality!r}; there are {', '.join(QUALITIES)}")
+            raise ArgumentError(f"quality is {quality!r}; there are {', '.join(QUALITIES)}")
         super().__init__(frame_size, state_space, action_space, render_mode)
         self.simulator, self._num_substeps, self._camera, self.quality = simulator, num_substeps, camera, quality
         self._state = np.concatenate([simulator.model.qpos0, np.zeros(simulator.model.nv)])

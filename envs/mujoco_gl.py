@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 _PACKAGES = ("mujoco", "dm_control", "ogbench")
 _RECORD = "ENVS_MUJOCO_GL"
-_TIMEOUT_S = 120
+_TIMEOUT_S = 600  # a last net: a loaded machine may take a minute to load a driver
 
 _drawing_process: int | None = None
 
@@ -71,9 +71,11 @@ def why_unavailable() -> str | None:
 
 
 def require() -> Backend:
-    """What draws here. ImportError, in one line, if MuJoCo environments cannot be made."""
+    """What draws here. DependencyError, in one line, if MuJoCo environments cannot be made."""
+    from envs.errors import DependencyError  # here: run as a program, this file is alone
+
     if reason := why_unavailable():
-        raise ImportError(reason)
+        raise DependencyError(reason)
     return find()
 
 

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pymunk
 
+from envs.errors import ArgumentError
 from envs.goal_env import GoalEnv, Pixels, State, Variation
 from envs.push_t_blocks import BLOCKS, to_block, to_world
 from envs.push_t_drawing import Renderer
@@ -69,7 +70,7 @@ class PushT(GoalEnv):
 
     def __init__(self, frame_size: int = 64, block: str = "T", render_mode: str = "rgb_array") -> None:
         if block not in BLOCKS:
-            raise ValueError(f"there is no block {block!r}; there are {', '.join(BLOCKS)}")
+            raise ArgumentError(f"there is no block {block!r}; there are {', '.join(BLOCKS)}")
         self.block_name = block
         speeds = [_MAX_SPEED] * 4 + [_MAX_SPIN]
         low = [0.0, 0.0, -_OUTSIDE, -_OUTSIDE, 0.0, *(-speed for speed in speeds)]

@@ -1,8 +1,14 @@
-"""A user's mistakes, and how a program ends on them."""
+"""Users' mistakes and limits of the machine, and how a program ends on them."""
 
-import sys
+import errno
+import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
+
+TRACEBACK = "LEWM_TRACEBACK"
+"""Environment variable: with 1, one-line errors have their traceback in front of them."""
 
 
 class InputError(ValueError):
@@ -14,17 +20,36 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+_OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # no room
+    *(errno.EACCES, errno.EPERM, errno.EROFS),  # not allowed
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),  # something else is in the way
+    *(errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE),  # a broken or lost disk
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),  # limits of the system
+}
+"""Failures of files that no program could prevent. A missing file is none of them: who was given its path checks it."""
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the program with one line and status 1 on an InputError or a failed write, and with 130 on Ctrl-C."""
+    """Ends the program with one line and status 1 on an InputError or a failure of the machine, with 130 on Ctrl-C.
+
+    Any other error is a mistake in the program and passes with its traceback.
+    """
     try:
         yield
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except InputError as error:
-        sys.exit(f"error: {error}")
+        _end(f"error: {error}", error)
     except OSError as error:
-        if error.errno is None:
+        if error.errno not in _OF_THE_MACHINE:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        sys.exit(f"error: {error.strerror}{where}: mend it, then run the command again; what is complete is kept")
+        _end(f"error: {error.strerror}{where}: mend it, then run the command again; what is complete is kept", error)
+
+
+def _end(line: str, error: Exception) -> NoReturn:
+    if os.environ.get(TRACEBACK, "0") not in ("", "0"):
+        traceback.print_exception(error)
+    raise SystemExit(line) from None

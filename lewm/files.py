@@ -48,6 +48,12 @@ def write_json(path: Path, values: Any) -> None:
     write_text(path, json.dumps(without_nan(values), indent=2, allow_nan=False) + "\n")
 
 
+def check_output(option: str, path: Path | None) -> None:
+    """Checks an output file before the work that it is for; None asks for none. InputError: its folder is missing."""
+    if path and not path.parent.is_dir():
+        raise InputError(f"{option} {path}: there is no folder {path.parent}")
+
+
 def without_nan(values: Any) -> Any:
     """Nested dicts and sequences with None for every float that is NaN or infinite: JSON has no such numbers."""
     if isinstance(values, dict):

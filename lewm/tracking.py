@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,8 +29,7 @@ class Tracker:
         path = run_dir / "metrics.jsonl"
         kept = []
         if path.exists():
-            whole = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"}\n")]
-            kept = [line for number, line in enumerate(whole, 1) if _parse(line, number, path)["step"] < start]
+            kept = [line for line, values in _whole_lines(path) if values["step"] < start]
         write_text(path, b"".join(kept).decode())  # on a full disk the old lines stay as they are
         self._file = path.open("a", buffering=1)
         self._events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=start)
@@ -51,9 +51,15 @@ class Tracker:
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, float]]:
-    """Reads the lines of a run's metrics.jsonl. InputError: one of them is damaged."""
-    path = run_dir / "metrics.jsonl"
-    return [_parse(line, number, path) for number, line in enumerate(path.read_bytes().splitlines(), 1)]
+    """Reads the lines of a run's metrics.jsonl, but for one that is being written. InputError: a line is damaged."""
+    return [values for _, values in _whole_lines(run_dir / "metrics.jsonl")]
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict[str, float]]]:
+    """Each line with its numbers. A last one without its end was cut off, by a full disk, say."""
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+        if line.endswith(b"\n"):
+            yield line, _parse(line, number, path)
 
 
 def _parse(line: bytes, number: int, path: Path) -> dict[str, float]:
@@ -63,7 +69,7 @@ def _parse(line: bytes, number: int, path: Path) -> dict[str, float]:
     except (ValueError, AttributeError):
         values = {}
     if "step" not in values or not all(isinstance(value, int | float) for value in values.values()):
-        raise InputError(f"line {number} of {path} is damaged: {line[:60]!r}; remove that line")
+        raise InputError(f"line {number} of {path} is damaged: {line.strip()[:60]!r}; remove that line")
     return values
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lewm.errors import one_line_errors
 from lewm.evaluation.comparison import compare, comparison_table, read_planning_results
-from lewm.files import write_json
+from lewm.files import check_output, write_json
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,6 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="writes the differences as JSON")
     args = parser.parse_args(arguments)
     with one_line_errors():
+        check_output("--out", args.out)
         first, second = read_planning_results(args.first), read_planning_results(args.second)
         console = Console()
         console.print(comparison_table(first, second))

@@ -15,7 +15,7 @@ from torch import Tensor
 from lewm.diagnostics.gaussianity import MAX_SAMPLES, MIN_SAMPLES, check_embeddings, gaussianity_statistics
 from lewm.diagnostics.slice_tests import p_value, simulate, slice_directions
 from lewm.errors import InputError, one_line_errors
-from lewm.files import write_json
+from lewm.files import check_output, write_json
 from lewm.tracking import progress_bar
 
 LEVEL = 0.05
@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     console = Console()
     with one_line_errors():
+        check_output("--json", args.json)
         if args.slices < 2 or args.rows < MIN_SAMPLES:
             raise InputError(f"--slices {args.slices} is at least 2, --rows {args.rows} at least {MIN_SAMPLES}")
         all_rows = as_rows(load_embeddings(args.file, args.key), args.frame, console)

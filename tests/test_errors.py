@@ -25,6 +25,50 @@ def test_a_full_disk_ends_a_program_with_one_line_that_names_the_file():
     assert "\n" not in end.value.code
 
 
-def test_a_mistake_of_our_own_keeps_its_traceback():
-    with pytest.raises(ValueError, match="shape"), one_line_errors():
-        raise ValueError("shape")
+@pytest.mark.parametrize("code", ["EACCES", "EROFS", "EDQUOT", "ENOTDIR", "EMFILE"])
+def test_a_failure_of_the_machine_ends_a_program_with_one_line(code):
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        raise OSError(getattr(errno, code), "said by the system", "runs/a")
+    assert end.value.code.startswith("error: said by the system (runs/a): ")
+
+
+OWN_MISTAKES = [
+    ValueError("shape"),
+    TypeError("argument"),
+    FileNotFoundError(errno.ENOENT, "No such file or directory", "metrics.json"),
+    ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+    OSError("without a number"),
+]
+
+
+@pytest.mark.parametrize("mistake", OWN_MISTAKES, ids=lambda mistake: type(mistake).__name__)
+def test_a_mistake_of_our_own_keeps_its_traceback(mistake):
+    with pytest.raises(type(mistake)) as raised, one_line_errors():
+        raise mistake
+    assert raised.value is mistake
+
+
+def test_the_traceback_of_a_one_line_error_is_shown_when_asked_for(monkeypatch, capsys):
+    def fail():
+        try:
+            {}["cause"]
+        except KeyError as error:
+            raise InputError("width=0 must be at least 1") from error
+
+    monkeypatch.setenv("LEWM_TRACEBACK", "1")
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        fail()
+    assert end.value.code == "error: width=0 must be at least 1"
+    shown = capsys.readouterr().err
+    assert "KeyError: 'cause'" in shown
+    assert "in fail" in shown
+
+
+@pytest.mark.parametrize("value", [None, "", "0"])
+def test_the_traceback_of_a_one_line_error_is_left_out_otherwise(monkeypatch, capsys, value):
+    monkeypatch.delenv("LEWM_TRACEBACK", raising=False)
+    if value is not None:
+        monkeypatch.setenv("LEWM_TRACEBACK", value)
+    with pytest.raises(SystemExit), one_line_errors():
+        raise InputError("width=0 must be at least 1")
+    assert capsys.readouterr().err == ""

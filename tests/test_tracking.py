@@ -81,6 +81,26 @@ def test_a_last_line_that_was_cut_off_does_not_hinder_resuming(tmp_path):
     assert [line["step"] for line in read_metrics(tmp_path)] == [0, 1, 2, 3]
 
 
+def test_a_last_line_that_is_still_being_written_is_left_out(tmp_path):
+    track(tmp_path, range(4))
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text()[:-9])
+    assert [line["step"] for line in read_metrics(tmp_path)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "{}", '{"step": "1"}', "[1]", '{"step": 1', "\x00\x00", "\udcff"])
+def test_a_damaged_line_is_named_and_nothing_is_lost(tmp_path, damage):
+    track(tmp_path, range(4))
+    path = tmp_path / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    written = "\n".join([*lines[:2], damage, *lines[2:], ""]).encode(errors="surrogateescape")
+    path.write_bytes(written)
+    for read in (read_metrics, lambda folder: Tracker(folder, 3)):
+        with pytest.raises(InputError, match=rf"^line 3 of {path} is damaged: .*; remove that line$"):
+            read(tmp_path)
+    assert path.read_bytes() == written
+
+
 def test_resuming_on_a_full_disk_loses_nothing_that_was_logged(tmp_path):
     track(tmp_path, range(50))
     with pytest.raises(OSError, match="File too large"), full_disk(300):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.cube import Cube
+from envs.errors import check_number
 from envs.experts.expert import Expert
 from envs.goal_env import State
 
@@ -22,6 +23,10 @@ class CubeExpert(Expert):
 
     min_norm: float = 0.4
     noise_std: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("min_norm", self.min_norm, 0)
 
     def begin(self, env: Any, rng: np.random.Generator) -> Expert:  # type: ignore[override]  # another expert
         return _Episode(env.unwrapped, self, rng)

@@ -6,11 +6,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.errors import check_number
 from envs.goal_env import State
 
 
 class Expert(ABC):
-    """Acts in N episodes at once, from states, not from pixels."""
+    """Acts in N episodes at once, from states, not from pixels.
+
+    A subclass is a frozen dataclass whose fields are its parameters; noise_std and repeat_probability are checked here.
+    """
+
+    def __post_init__(self) -> None:
+        """ArgumentError: a parameter is out of its range."""
+        for name, high in (("noise_std", float("inf")), ("repeat_probability", 1.0)):
+            if hasattr(self, name):
+                check_number(name, getattr(self, name), 0, high)
 
     def begin(self, env: Any, rng: np.random.Generator) -> Self:
         """The policy for one new episode of `env`, which has just been reset; for experts that plan or remember.

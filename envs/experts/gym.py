@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.errors import check_number
 from envs.experts.expert import Expert
 from envs.goal_env import State
 
@@ -50,6 +51,10 @@ class SwingExpert(Expert):
     noise_std: float = 0.5
     repeat_probability: float = 0.1
     surplus: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("surplus", self.surplus, 0)
 
     @property
     @abstractmethod

@@ -1,6 +1,7 @@
 """Several experts, one of them drawn for each episode."""
 
 import difflib
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.errors import ArgumentError
 from envs.experts.expert import Expert
 from envs.goal_env import State
 
@@ -26,13 +28,13 @@ class Mixture(Expert):
 
     def __post_init__(self) -> None:
         if not isinstance(self.parts, list) or not self.parts:
-            raise ValueError(f"parts={self.parts!r} must be a list of {{weight: ..., expert: {{name: ...}}}}")
+            raise ArgumentError(f"parts={self.parts!r} must be a list of {{weight: ..., expert: {{name: ...}}}}")
         for part in self.parts:
             if not isinstance(part, Mapping) or set(part) != {"weight", "expert"}:
-                raise ValueError(f"a part is {part!r}; it must have a weight and an expert, and nothing else")
+                raise ArgumentError(f"a part is {part!r}; it must have a weight and an expert, and nothing else")
             weight = part["weight"]
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < np.inf:
-                raise ValueError(f"weight={weight!r} of {part['expert']} must be a positive number")
+                raise ArgumentError(f"weight={weight!r} of {part['expert']} must be a positive number")
         weights = np.array([part["weight"] for part in self.parts], np.float64)
         object.__setattr__(self, "_experts", [_build(part["expert"]) for part in self.parts])
         object.__setattr__(self, "_probabilities", weights / weights.sum())
@@ -73,13 +75,18 @@ def _build(component: Any) -> Expert:
     from envs.experts import EXPERTS  # here, because it holds Mixture
 
     if not isinstance(component, Mapping) or "name" not in component:
-        raise ValueError(f"expert={component!r} must be {{name: ..., **arguments}}")
+        raise ArgumentError(f"expert={component!r} must be {{name: ..., **arguments}}")
     name = component["name"]
     if name not in EXPERTS:
         close = difflib.get_close_matches(str(name), EXPERTS, n=1) or sorted(EXPERTS)
-        raise ValueError(f"no expert {name!r}; did you mean {' or '.join(close)}?")
+        raise ArgumentError(f"no expert {name!r}; did you mean {' or '.join(close)}?")
+    arguments = {key: value for key, value in component.items() if key != "name"}
     try:
-        expert: Expert = EXPERTS[name](**{key: value for key, value in component.items() if key != "name"})
-    except TypeError as error:  # a wrong argument
-        raise ValueError(f"expert {name}: {error}") from error
+        inspect.signature(EXPERTS[name]).bind(**arguments)
+    except TypeError as error:  # an argument too many, or one that is missing
+        raise ArgumentError(f"expert {name}: {error}") from error
+    try:
+        expert: Expert = EXPERTS[name](**arguments)
+    except ArgumentError as error:
+        raise ArgumentError(f"expert {name}: {error}") from error
     return expert

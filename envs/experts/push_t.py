@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.errors import ArgumentError, check_number
 from envs.experts.expert import Expert
 from envs.experts.push_t_routes import Array, Routes
 from envs.goal_env import State
@@ -145,8 +146,10 @@ class PushTExpert(Expert):
     radius: float = 15.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.speed <= 1:
-            raise ValueError(f"speed={self.speed} of the expert push_t must be above 0 and at most 1")
+        super().__post_init__()
+        check_number("speed", self.speed, 0, 1)
+        if self.speed == 0:
+            raise ArgumentError("speed=0 of the expert push_t must be above 0")
 
     def begin(self, env: Any, rng: np.random.Generator) -> Self:
         variation = env.unwrapped.variation

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.errors import ArgumentError
 from envs.experts.expert import Expert
 from envs.goal_env import State
 from envs.reacher import angle_difference
@@ -26,8 +27,9 @@ class ReacherExpert(Expert):
     noise_std: float = 0.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.mode not in ("goal", "uniform"):
-            raise ValueError(f"mode is {self.mode!r}; there are goal and uniform")
+            raise ArgumentError(f"mode is {self.mode!r}; there are goal and uniform")
 
     def __call__(
         self, state: State, goal_state: State, previous_action: NDArray, rng: np.random.Generator

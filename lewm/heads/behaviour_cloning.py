@@ -28,7 +28,7 @@ class BehaviourCloning(ActionHead):
       num_layers: number of hidden layers of the MLP.
 
     Raises:
-      ValueError: a size is below 1.
+      InputError: a size is below 1.
     """
 
     sees = "frames"

@@ -5,6 +5,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lewm.errors import InputError
+
 
 class GoalMLP(nn.Module):
     """MLP with LayerNorms on standardized embeddings: (..., num_inputs, D) -> (..., output_dim).
@@ -20,7 +22,7 @@ class GoalMLP(nn.Module):
       num_layers: number of hidden layers.
 
     Raises:
-      ValueError: a size is too small.
+      InputError: a size is too small.
     """
 
     mean: Tensor
@@ -29,7 +31,7 @@ class GoalMLP(nn.Module):
     def __init__(self, embedding_dim: int, num_inputs: int, output_dim: int, hidden_dim: int, num_layers: int) -> None:
         super().__init__()
         if min(hidden_dim, num_layers) < 1:
-            raise ValueError(f"hidden_dim={hidden_dim} and num_layers={num_layers} must be at least 1")
+            raise InputError(f"hidden_dim={hidden_dim} and num_layers={num_layers} must be at least 1")
         self.register_buffer("mean", torch.zeros(embedding_dim))
         self.register_buffer("std", torch.ones(()))
         layers: list[nn.Module] = []

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lewm.heads.action_head import ActionHead
+from lewm.errors import InputError
 from lewm.heads.config import FittingConfig
 from lewm.heads.goal_mlp import GoalMLP
 from lewm.training.model_spec import ModelSpec
@@ -22,13 +23,13 @@ class InverseDynamics(ActionHead):
       num_layers: number of hidden layers.
 
     Raises:
-      ValueError: a size is below 1.
+      InputError: a size is below 1.
     """
 
     def __init__(self, embedding_dim: int, action_dim: int, context: int, hidden_dim: int, num_layers: int) -> None:
         super().__init__()
         if context < 1:
-            raise ValueError(f"context={context} must be at least 1")
+            raise InputError(f"context={context} must be at least 1")
         self.context = context
         self.mlp = GoalMLP(embedding_dim, context + 1, action_dim, hidden_dim, num_layers)
 

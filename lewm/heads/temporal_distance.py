@@ -8,6 +8,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from lewm.errors import InputError
 from lewm.heads.config import FittingConfig
 from lewm.heads.goal_mlp import GoalMLP
 from lewm.heads.head import NUM_JUDGED, Batch, Head, HeadData
@@ -28,7 +29,7 @@ class TemporalDistance(Head):
       num_layers: number of hidden layers.
 
     Raises:
-      ValueError: a size is too small.
+      InputError: a size is too small.
     """
 
     steps: Tensor
@@ -36,7 +37,7 @@ class TemporalDistance(Head):
     def __init__(self, embedding_dim: int, max_steps: int, num_bins: int, hidden_dim: int, num_layers: int) -> None:
         super().__init__()
         if max_steps < 1 or num_bins < 2:
-            raise ValueError(f"max_steps={max_steps} must be at least 1 and num_bins={num_bins} at least 2")
+            raise InputError(f"max_steps={max_steps} must be at least 1 and num_bins={num_bins} at least 2")
         steps = torch.expm1(torch.linspace(0, math.log1p(max_steps), num_bins, dtype=torch.float64))
         self.register_buffer("steps", steps.float())
         self.mlp = GoalMLP(embedding_dim, 2, num_bins, hidden_dim, num_layers)

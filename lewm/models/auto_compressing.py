@@ -5,6 +5,8 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lewm.errors import InputError
+
 
 class AutoCompressingNetwork(nn.Module):
     """An MLP whose hidden layers are summed before the output: (..., input_dim) -> (..., output_dim).
@@ -17,13 +19,13 @@ class AutoCompressingNetwork(nn.Module):
       num_layers: number of the W_i; 0 gives an MLP with one hidden layer.
 
     Raises:
-      ValueError: a size is too small.
+      InputError: a size is too small.
     """
 
     def __init__(self, input_dim: int, output_dim: int, hidden_dim: int = 256, num_layers: int = 3) -> None:
         super().__init__()
         if hidden_dim < 1 or num_layers < 0:
-            raise ValueError(f"hidden_dim={hidden_dim} must be at least 1 and num_layers={num_layers} at least 0")
+            raise InputError(f"hidden_dim={hidden_dim} must be at least 1 and num_layers={num_layers} at least 0")
         self.input = nn.Linear(input_dim, hidden_dim)
         self.layers = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(num_layers))
         self.output = nn.Linear(hidden_dim, output_dim)

@@ -5,6 +5,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from lewm.errors import InputError
+
 
 class ConvStem(nn.Module):
     """Patch embedding by the sum of a linear map of each patch and stride-2 convolutions to one token per patch.
@@ -24,7 +26,7 @@ class ConvStem(nn.Module):
         super().__init__()
         num_layers = patch_size.bit_length() - 1
         if patch_size != 2**num_layers:
-            raise ValueError(f"patch_size={patch_size} must be a power of 2 for stem=conv")
+            raise InputError(f"patch_size={patch_size} must be a power of 2 for stem=conv")
         self.num_patches = (img_size // patch_size) ** 2
         widths = [in_chans, *(max(embed_dim >> (num_layers - 1 - layer), 16) for layer in range(num_layers))]
         layers: list[nn.Module] = []

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from lewm.errors import InputError
 from lewm.models.auto_compressing import AutoCompressingNetwork
 
 
@@ -48,7 +49,7 @@ class EuclideanAttention(nn.Module):
       combination: name in COMBINATIONS of the map from the concatenated values of all heads to the output.
 
     Raises:
-      ValueError: a size is too small or a name unknown.
+      InputError: a size is too small or a name unknown.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class EuclideanAttention(nn.Module):
         super().__init__()
         for key, size, smallest in (("num_heads", num_heads, 1), ("num_keys", num_keys, 2), ("head_dim", head_dim, 1)):
             if size < smallest:
-                raise ValueError(f"{key}={size} must be at least {smallest}")
+                raise InputError(f"{key}={size} must be at least {smallest}")
         for value, known in (
             (logits, ("euclidean", "dot_product")),
             (values, ("constant", "affine")),
@@ -76,7 +77,7 @@ class EuclideanAttention(nn.Module):
             (combination, tuple(COMBINATIONS)),
         ):
             if value not in known:
-                raise ValueError(f"{value!r} is none of {', '.join(known)}")
+                raise InputError(f"{value!r} is none of {', '.join(known)}")
         self.logits, self.normalized_keys = logits, normalized_keys
         self.query_transform = QUERY_TRANSFORMS[query_transform](input_dim, input_dim)
         self.keys = nn.Parameter(torch.randn(num_heads, num_keys, input_dim))

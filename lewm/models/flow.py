@@ -5,6 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lewm.errors import InputError
 from lewm.models.auto_compressing import AutoCompressingNetwork
 
 
@@ -64,7 +65,7 @@ class InvertibleFlow(nn.Module):
       seed: seed of the splits, which are part of the state_dict.
 
     Raises:
-      ValueError: a size is too small: one dimension has no other to be moved by.
+      InputError: a size is too small: one dimension has no other to be moved by.
     """
 
     def __init__(
@@ -78,9 +79,9 @@ class InvertibleFlow(nn.Module):
     ) -> None:
         super().__init__()
         if dim < 2 or num_layers < 1:
-            raise ValueError(f"a flow needs at least 2 dimensions and 1 layer, not {dim} and num_layers={num_layers}")
+            raise InputError(f"a flow needs at least 2 dimensions and 1 layer, not {dim} and num_layers={num_layers}")
         if not max_log_scale > 0:
-            raise ValueError(f"max_log_scale={max_log_scale} must be above 0")
+            raise InputError(f"max_log_scale={max_log_scale} must be above 0")
         generator = torch.Generator().manual_seed(seed)
         couplings = []
         for layer in range(num_layers):

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from lewm.errors import InputError
 from lewm.models.sizes import check_sizes
 
 
@@ -19,7 +20,7 @@ class ActionEncoder(nn.Module):
       hidden_dim: width of the MLP.
 
     Raises:
-      ValueError: a size is too small.
+      InputError: a size is too small.
     """
 
     def __init__(self, input_dim: int, output_dim: int, bottleneck_dim: int, hidden_dim: int) -> None:
@@ -100,7 +101,7 @@ class Predictor(nn.Module):
       output_dim: `width`.
 
     Raises:
-      ValueError: a size is too small.
+      InputError: a size is too small.
     """
 
     def __init__(
@@ -116,6 +117,8 @@ class Predictor(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(width=width, depth=depth, num_heads=num_heads, head_dim=head_dim, mlp_dim=mlp_dim)
+        if not 0 <= dropout <= 1:
+            raise InputError(f"dropout={dropout} must be between 0 and 1")
         self.output_dim = width
         self.input = nn.Identity() if width == embedding_dim else nn.Linear(embedding_dim, width)
         self.positions = nn.Embedding(context, width)

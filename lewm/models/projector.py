@@ -35,7 +35,7 @@ class MLPProjector(nn.Sequential):
       hidden_dim: width of the hidden layer.
 
     Raises:
-      ValueError: a size is too small.
+      InputError: a size is too small.
     """
 
     def __init__(self, input_dim: int, output_dim: int, hidden_dim: int) -> None:

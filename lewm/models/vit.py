@@ -10,6 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lewm.errors import InputError
 from lewm.models.conv_stem import ConvStem
 from lewm.models.sizes import check_sizes
 
@@ -37,7 +38,7 @@ class ViTEncoder(nn.Module):
       output_dim: `width`.
 
     Raises:
-      ValueError: a size is too small or does not fit another, or a name is unknown.
+      InputError: a size is too small or does not fit another, or a name is unknown.
     """
 
     mean: Tensor
@@ -58,7 +59,11 @@ class ViTEncoder(nn.Module):
         super().__init__()
         check_sizes(image_size=image_size, patch_size=patch_size, width=width, depth=depth, num_heads=num_heads)
         if image_size % patch_size:
-            raise ValueError(f"patch_size={patch_size} does not divide the frame size {image_size}")
+            raise InputError(f"patch_size={patch_size} does not divide the frame size {image_size}")
+        if width % num_heads:
+            raise InputError(f"num_heads={num_heads} does not divide width={width}")
+        if positions == "sincos" and width % 4:
+            raise InputError(f"width={width} must be divisible by 4 for positions=sincos")
         for value, known in (
             (pooling, ("cls", "mean")),
             (normalization, ("imagenet", "dataset")),
@@ -66,7 +71,7 @@ class ViTEncoder(nn.Module):
             (positions, ("learned", "sincos")),
         ):
             if value not in known:
-                raise ValueError(f"{value!r} is none of {', '.join(known)}")
+                raise InputError(f"{value!r} is none of {', '.join(known)}")
         self.output_dim, self.normalization = width, normalization
         mean, std = (255 * torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
         self.register_buffer("mean", mean.expand(-1, image_size, image_size).clone())

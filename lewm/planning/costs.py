@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lewm.errors import InputError
+
 GoalCost = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(B, N, H, D) imagined embeddings, (B, D) goals, (B, N, H, A) the actions that led there -> (B, N) costs."""
 
@@ -54,7 +56,7 @@ class DiscountedDistance:
 
     def __post_init__(self) -> None:
         if not 0 < self.discount < float("inf"):
-            raise ValueError(f"discount={self.discount} must be positive")
+            raise InputError(f"discount={self.discount} must be positive")
 
     def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
         steps = torch.arange(z_next.shape[2], device=z_next.device)
@@ -83,7 +85,7 @@ class TemporalDistanceCost:
 
     def __post_init__(self) -> None:
         if self.over not in ("mean", "last", "minimum"):
-            raise ValueError(f"over={self.over!r}; there are mean, last, minimum")
+            raise InputError(f"over={self.over!r}; there are mean, last, minimum")
 
     def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
         if self.over == "last":
@@ -104,7 +106,7 @@ class WeightedSum:
 
     def __post_init__(self) -> None:
         if not self.parts:
-            raise ValueError("parts is empty: give at least one {weight, cost}")
+            raise InputError("parts is empty: give at least one {weight, cost}")
 
     def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
         return torch.stack([weight * cost(z_next, z_goal, actions) for weight, cost in self.parts]).sum(0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lewm.errors import InputError
 from lewm.planning.candidates import cheaper, clip, losing
 from lewm.planning.protocols import ActionCost, Generators, Plan
 from lewm.planning.search import ColouredSearch
@@ -26,13 +27,13 @@ def gradients(cost: Callable[..., Tensor], *variables: Tensor) -> tuple[Tensor, 
       finite.
 
     Raises:
-      ValueError: the cost does not depend on the variables in a way that autograd knows.
+      InputError: the cost does not depend on the variables in a way that autograd knows.
     """
     with torch.enable_grad():
         leaves = [variable.detach().requires_grad_() for variable in variables]
         costs = losing(cost(*leaves))
         if not costs.requires_grad:
-            raise ValueError("the cost has no gradient: plan with one that has, or with a planner that needs none")
+            raise InputError("the cost has no gradient: plan with one that has, or with a planner that needs none")
         slopes = torch.autograd.grad(torch.where(costs.isfinite(), costs, 0).sum(), leaves)
     return costs.detach(), [torch.nan_to_num(slope, nan=0.0, posinf=0.0, neginf=0.0) for slope in slopes]
 
@@ -80,7 +81,7 @@ class Descent(ColouredSearch):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate={self.learning_rate} must be positive")
+            raise InputError(f"learning_rate={self.learning_rate} must be positive")
 
     def descend(
         self, cost: ActionCost, candidates: Tensor, best: Plan, adam: Adam, generator: Generators

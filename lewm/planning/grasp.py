@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from lewm.errors import InputError
 from lewm.planning.candidates import cheaper, clip, evaluate, nothing_yet
 from lewm.planning.descent import Adam, Descent, gradients
 from lewm.planning.noise import draw_normal
@@ -41,20 +42,20 @@ class GRASP(Descent):
         super().__post_init__()
         for name in ("state_learning_rate", "residual_weight"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name}={getattr(self, name)} must be positive")
+                raise InputError(f"{name}={getattr(self, name)} must be positive")
         if not self.state_std >= 0:
-            raise ValueError(f"state_std={self.state_std} must not be negative")
+            raise InputError(f"state_std={self.state_std} must not be negative")
         if not 0 <= self.state_gradient <= 1:
-            raise ValueError(f"state_gradient={self.state_gradient} must be between 0 and 1")
+            raise InputError(f"state_gradient={self.state_gradient} must be between 0 and 1")
         if self.sync_every < 1:
-            raise ValueError(f"sync_every={self.sync_every} must be at least 1")
+            raise InputError(f"sync_every={self.sync_every} must be at least 1")
 
     def __call__(
         self, cost: ActionCost, mean: Tensor, *, generator: Generators, on_iteration: OnIteration | None = None
     ) -> Plan:
         """Returns the cheapest of the candidates whose true cost was computed; the last are among them."""
         if not isinstance(cost, LiftedCost):
-            raise ValueError("the planner grasp needs a cost with imagine, predict and judge; see LiftedCost")
+            raise InputError("the planner grasp needs a cost with imagine, predict and judge; see LiftedCost")
         mean = clip(mean, self.low, self.high)
         best = nothing_yet(mean)
         candidates = self.draw(mean, self.std, generator)

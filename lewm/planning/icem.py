@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lewm.errors import InputError
 from lewm.planning.candidates import candidates_around, cheaper, cheapest, clip, evaluate, fit, nothing_yet
 from lewm.planning.noise import draw_coloured
 from lewm.planning.protocols import ActionCost, Generators, Iteration, OnIteration, Plan
@@ -34,11 +35,11 @@ class ICEM(EliteSearch):
         super().__post_init__()
         check_exponent(self.noise_exponent)
         if not 0 <= self.num_kept <= self.num_elites:
-            raise ValueError(f"num_kept={self.num_kept} must be between 0 and num_elites={self.num_elites}")
+            raise InputError(f"num_kept={self.num_kept} must be between 0 and num_elites={self.num_elites}")
         if not self.population_decay >= 1:
-            raise ValueError(f"population_decay={self.population_decay} must be at least 1")
+            raise InputError(f"population_decay={self.population_decay} must be at least 1")
         if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum={self.momentum} must be at least 0 and below 1")
+            raise InputError(f"momentum={self.momentum} must be at least 0 and below 1")
 
     def population(self, index: int) -> int:
         """Number of new candidates of iteration `index`."""

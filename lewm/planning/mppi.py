@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lewm.errors import InputError
 from lewm.planning.candidates import cheaper, clip, evaluate, nothing_yet
 from lewm.planning.protocols import ActionCost, Generators, Iteration, OnIteration, Plan
 from lewm.planning.search import ColouredSearch
@@ -28,9 +29,9 @@ class MPPI(ColouredSearch):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.std_decay <= 1:
-            raise ValueError(f"std_decay={self.std_decay} must be positive and at most 1")
+            raise InputError(f"std_decay={self.std_decay} must be positive and at most 1")
         if not self.temperature > 0:
-            raise ValueError(f"temperature={self.temperature} must be positive")
+            raise InputError(f"temperature={self.temperature} must be positive")
 
     def __call__(
         self, cost: ActionCost, mean: Tensor, *, generator: Generators, on_iteration: OnIteration | None = None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lewm.errors import InputError
 from lewm.planning.candidates import candidates_around
 from lewm.planning.noise import draw_coloured
 from lewm.planning.protocols import Generators
@@ -29,9 +30,9 @@ class BoundedSearch:
     def __post_init__(self) -> None:
         for name in ("num_samples", "num_iterations"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+                raise InputError(f"{name}={getattr(self, name)} must be at least 1")
         if not 0 < self.std < float("inf"):
-            raise ValueError(f"std={self.std} must be positive")
+            raise InputError(f"std={self.std} must be positive")
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class EliteSearch(BoundedSearch):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.num_elites <= self.num_samples:
-            raise ValueError(f"num_elites={self.num_elites} must be between 1 and num_samples={self.num_samples}")
+            raise InputError(f"num_elites={self.num_elites} must be between 1 and num_samples={self.num_samples}")
         if not 0 <= self.min_std < float("inf"):
-            raise ValueError(f"min_std={self.min_std} must not be negative")
+            raise InputError(f"min_std={self.min_std} must not be negative")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,6 @@ class ColouredSearch(BoundedSearch):
 
 
 def check_exponent(noise_exponent: float) -> None:
-    """Raises ValueError for exponents whose powers would overflow."""
+    """Raises InputError for exponents whose powers would overflow."""
     if not abs(noise_exponent) <= 10:
-        raise ValueError(f"noise_exponent={noise_exponent} must be between -10 and 10")
+        raise InputError(f"noise_exponent={noise_exponent} must be between -10 and 10")

@@ -33,7 +33,7 @@ class MMD(Regularizer):
         z = gather_over_ranks(z).transpose(0, 1)  # (T, N, D)
         try:
             wanted = self.prior.sample(z.shape[0] * z.shape[1], z.shape[2], generator).to(z)
-        except ValueError as error:
+        except InputError as error:
             raise InputError(f"regularizer mmd: {error}") from None
         wanted = wanted.unflatten(0, z.shape[:2])
         among_z, among_wanted, between = _kernel(z, z), _kernel(wanted, wanted), _kernel(z, wanted)

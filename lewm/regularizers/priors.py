@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lewm.config import Component, build
+from lewm.errors import InputError
 
 
 class Prior(Protocol):
@@ -69,7 +70,7 @@ class Mixture:
     def __post_init__(self) -> None:
         weights = self.weights or [1.0] * len(self.components)
         if not self.components or len(weights) != len(self.components) or min(weights) < 0 or sum(weights) <= 0:
-            raise ValueError(f"a mixture needs components and a weight for each, not weights={self.weights}")
+            raise InputError(f"a mixture needs components and a weight for each, not weights={self.weights}")
         for component in self.components:
             build_prior(component)
 
@@ -93,13 +94,13 @@ class Blocks:
     def __post_init__(self) -> None:
         for block in self.blocks:
             if not isinstance(block.get("dim"), int) or block["dim"] < 1:
-                raise ValueError(f"each block needs a dim of at least 1: {block}")
+                raise InputError(f"each block needs a dim of at least 1: {block}")
             build_prior(_without_dim(block))
 
     def sample(self, num_samples: int, dim: int, generator: torch.Generator) -> Tensor:
         total = sum(block["dim"] for block in self.blocks)
         if total != dim:
-            raise ValueError(f"the blocks of the prior have {total} dimensions, the embeddings {dim}")
+            raise InputError(f"the blocks of the prior have {total} dimensions, the embeddings {dim}")
         return torch.cat(
             [build_prior(_without_dim(block)).sample(num_samples, block["dim"], generator) for block in self.blocks], 1
         )

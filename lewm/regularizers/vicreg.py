@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lewm.distributed import gather_over_ranks
+from lewm.errors import InputError
 from lewm.regularizers.regularizer import Regularizer
 
 
@@ -19,7 +20,7 @@ class VICReg(Regularizer):
     def __init__(self, variance_weight: float = 1.0, covariance_weight: float = 0.04, target_std: float = 1.0) -> None:
         super().__init__()
         if min(variance_weight, covariance_weight) < 0 or not target_std > 0:
-            raise ValueError(
+            raise InputError(
                 f"variance_weight={variance_weight} and covariance_weight={covariance_weight} must be at least 0,"
                 f" target_std={target_std} positive"
             )

@@ -10,7 +10,6 @@ themselves. Medians of --repeats batches, the readers in turn, in one process. T
 import argparse
 import gc
 import importlib.util
-import json
 import os
 import statistics
 import tempfile
@@ -39,6 +38,7 @@ from lewm.data.metadata import Metadata
 from lewm.data.normalize import ActionNormalizer
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError, one_line_errors
+from lewm.files import check_output, write_json
 from lewm.provenance import describe_process
 from lewm.tracking import progress_bar
 from scripts.benchmarks.measuring import machine
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
         if args.json:
             results = {**describe_process(), "machine": machine("cpu"), "cold": args.cold, "rows": rows}
             results |= {"peer_installed": installed, "episodes": args.episodes, "steps": args.steps}
-            args.json.write_text(json.dumps(results, indent=2) + "\n")
+            write_json(args.json, results)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -89,8 +89,7 @@ def check(args: argparse.Namespace) -> None:
         raise InputError(f"--steps {args.steps} must be at least {NUM_FRAMES * FRAMESKIP}, what a clip spans")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch sees no GPU; give --device cpu")
-    if args.json and not args.json.parent.is_dir():
-        raise InputError(f"--json {args.json}: there is no folder {args.json.parent}")
+    check_output("--json", args.json)
 
 
 def race(folder: Path, size: int, args: argparse.Namespace, progress: Progress) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ take turns in one process on one core; a turn is the beginning of an episode und
 
 import argparse
 import importlib.util
-import json
 import statistics
 import sys
 import time
@@ -27,6 +26,7 @@ from rich.table import Table
 from lewm.config import CONFIGS, EnvConfig, from_dict
 from lewm.environment import make_env
 from lewm.errors import InputError, one_line_errors
+from lewm.files import check_output, write_json
 from lewm.tracking import progress_bar
 from scripts.benchmarks.measuring import machine
 
@@ -57,8 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     with one_line_errors():
         if args.repeats < 1:
             raise InputError(f"--repeats {args.repeats} must be at least 1")
-        if args.json and not args.json.parent.is_dir():
-            raise InputError(f"--json {args.json}: there is no folder {args.json.parent}")
+        check_output("--json", args.json)
         console = Console()
         contenders, left_out = enter(read_configs(args.envs), args.sizes)
         rows = race(contenders, args.repeats, 0.0 if args.quick else TURN_S, console)
@@ -67,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
             console.print(f"left out: {name}: {reason}", markup=False, highlight=False, soft_wrap=True)
         if args.json:
             results = {"command": sys.argv, "versions": versions(), "machine": machine("cpu")}
-            args.json.write_text(json.dumps({**results, "left_out": left_out, "rows": rows}, indent=2) + "\n")
+            write_json(args.json, {**results, "left_out": left_out, "rows": rows})
 
 
 def read_configs(asked: list[str] | None) -> dict[str, EnvConfig]:

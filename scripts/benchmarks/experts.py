@@ -6,7 +6,6 @@ of the configuration, is a success. Seeds are 0 to --episodes - 1 for all.
 """
 
 import argparse
-import json
 import statistics
 from collections.abc import Iterator
 from dataclasses import fields
@@ -23,6 +22,7 @@ from envs.experts import EXPERTS
 from lewm.config import Component, EnvConfig, build
 from lewm.environment import make_env
 from lewm.errors import InputError, one_line_errors
+from lewm.files import check_output, write_json
 from lewm.provenance import describe_process
 from lewm.success_rates import wilson
 from lewm.tracking import progress_bar
@@ -42,8 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     with one_line_errors():
         if args.episodes < 1:
             raise InputError(f"--episodes {args.episodes} must be at least 1")
-        if args.json and not args.json.parent.is_dir():
-            raise InputError(f"--json {args.json}: there is no folder {args.json.parent}")
+        check_output("--json", args.json)
         console, rows, left_out = Console(), [], {}
         with progress_bar(console) as progress:
             for name, config in read_configs(args.envs).items():
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
             console.print(f"left out: {name}: {reason}", markup=False, highlight=False, soft_wrap=True)
         if args.json:
             results = {**describe_process(), "machine": machine("cpu"), "left_out": left_out, "rows": rows}
-            args.json.write_text(json.dumps(results, indent=2) + "\n")
+            write_json(args.json, results)
 
 
 def experts_of(config: EnvConfig) -> list[Component]:

@@ -6,7 +6,6 @@ rollout agree, the time of each part, what the hardware allows, and what smaller
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from rich.table import Table
 from lewm.config import CONFIGS, ModelConfig, from_dict
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError, one_line_errors
+from lewm.files import check_output, write_json
 from lewm.provenance import describe_process
 from lewm.tracking import progress_bar
 from scripts.benchmarks import planning_parts as parts
@@ -51,8 +51,12 @@ def main(arguments: list[str] | None = None) -> None:
             results = measure(args, progress)
         show(results, args, console)
         if args.json:
-            results |= {**describe_process(), "machine": machine(args.device), "arguments": vars(args)}
-            args.json.write_text(json.dumps(results, indent=2, default=str) + "\n")
+            results |= {
+                **describe_process(),
+                "machine": machine(args.device),
+                "arguments": vars(args) | {"json": str(args.json)},
+            }
+            write_json(args.json, results)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -65,8 +69,7 @@ def check(args: argparse.Namespace) -> None:
         raise InputError("--device cuda: torch sees no GPU; give --device cpu")
     if not (CONFIGS / "model" / f"{args.model}.yaml").is_file():
         raise InputError(f"--model {args.model} is no file of configs/model")
-    if args.json and not args.json.parent.is_dir():
-        raise InputError(f"--json {args.json}: there is no folder {args.json.parent}")
+    check_output("--json", args.json)
 
 
 def measure(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:

@@ -7,7 +7,6 @@ allocated). Errors are relative, of the value and of the gradient, against the s
 
 import argparse
 import copy
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError, one_line_errors
+from lewm.files import check_output, write_json
 from lewm.provenance import describe_process
 from lewm.regularizers import REGULARIZERS, Regularizer, SIGReg, Wristband
 from lewm.regularizers.wristband.terms import on_the_wristband, pairwise_repulsion, spectral_repulsion
@@ -64,8 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise InputError(f"--repeats {args.repeats} and --threads {args.threads} must be at least 1")
         if args.device == "cuda" and not torch.cuda.is_available():
             raise InputError("--device cuda: torch sees no GPU; give --device cpu")
-        if args.json and not args.json.parent.is_dir():
-            raise InputError(f"--json {args.json}: there is no folder {args.json.parent}")
+        check_output("--json", args.json)
         use_all_cores(args.threads, num_local_ranks=1)
         console = Console()
         modules = {name: kind().to(args.device) for name, kind in REGULARIZERS.items()}
@@ -79,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
             results["gpu"] = gpu_step(args.repeats)
             console.print(results["gpu"])
         if args.json:
-            args.json.write_text(json.dumps(results, indent=2) + "\n")
+            write_json(args.json, results)
 
 
 def track(races: list[Race], progress: Progress) -> Iterator[Race]:

@@ -40,7 +40,7 @@ def python(code, **environment):
 def draw_with(backend):
     """What DRAW says with MUJOCO_GL=backend; skips where that backend, or MuJoCo, is missing."""
     said = python(DRAW, MUJOCO_GL=backend)
-    if "MuJoCo" in said and said.startswith("ImportError"):
+    if "MuJoCo" in said and said.startswith("envs.errors.DependencyError"):
         pytest.skip(said)
     return json.loads(said)
 
@@ -80,13 +80,13 @@ def test_osmesa_draws_where_egl_does_not_work():
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
 def test_where_nothing_works_one_line_names_the_packages():
     said = python(DRAW, PYOPENGL_PLATFORM="neither")
-    assert said.startswith("ImportError: MuJoCo cannot draw")
+    assert said.startswith("envs.errors.DependencyError: MuJoCo cannot draw")
     assert "libegl1" in said and "libosmesa6" in said
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
 def test_a_backend_of_the_user_that_does_not_work_is_named_and_not_replaced():
-    assert "ImportError: MuJoCo cannot draw: MUJOCO_GL=nonsense does not work" in python(DRAW, MUJOCO_GL="nonsense")
+    assert "DependencyError: MuJoCo cannot draw: MUJOCO_GL=nonsense does not work" in python(DRAW, MUJOCO_GL="nonsense")
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)

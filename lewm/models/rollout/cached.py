@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lewm.errors import InputError
 from lewm.models.jepa import JEPA
 from lewm.models.rollout.predictor_weights import BlockWeights, PredictorWeights
 
@@ -40,7 +41,7 @@ class CachedRollout:
         GPU_MEMORY on a GPU, and on a CPU a mebibyte, its cache, for the widest activation of each core.
 
     Raises:
-      ValueError: an argument is out of its range.
+      InputError: an argument is out of its range.
     """
 
     def __init__(
@@ -52,12 +53,12 @@ class CachedRollout:
         memory: int | None = None,
     ) -> None:
         if not 1 <= window <= model.context:
-            raise ValueError(f"window={window} must be between 1 and the model's context={model.context}")
+            raise InputError(f"window={window} must be between 1 and the model's context={model.context}")
         for name, number in (("batch_size", batch_size), ("memory", memory)):
             if number is not None and number < 1:
-                raise ValueError(f"{name}={number} must be at least 1")
+                raise InputError(f"{name}={number} must be at least 1")
         if precision not in PRECISIONS:
-            raise ValueError(f"precision={precision!r}; there are {', '.join(PRECISIONS)}")
+            raise InputError(f"precision={precision!r}; there are {', '.join(PRECISIONS)}")
         self.model, self.window, self.batch_size, self.dtype = model, window, batch_size, PRECISIONS[precision]
         self.memory = memory
         self._weights: tuple[object, PredictorWeights] | None = None

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lewm.distributed import mean_over_ranks
+from lewm.errors import InputError
 from lewm.regularizers.regularizer import Regularizer
 from lewm.regularizers.sigreg.characteristic_function import characteristic_function
 
@@ -33,7 +34,7 @@ class SIGReg(Regularizer):
     ) -> None:
         super().__init__()
         if num_directions < 1 or num_knots < 2 or not 0 <= min_knot < max_knot:
-            raise ValueError(
+            raise InputError(
                 f"num_directions={num_directions} must be at least 1, num_knots={num_knots} at least 2,"
                 f" min_knot={min_knot} at least 0 and below max_knot={max_knot}"
             )

@@ -86,13 +86,13 @@ class Wristband(Regularizer):
             ("moment", moment, MOMENTS),
         ):
             if value not in known:
-                raise ValueError(f"{key}={value!r}; there are {', '.join(known)}")
+                raise InputError(f"{key}={value!r}; there are {', '.join(known)}")
         if repulsion == "spectral" and metric != "chordal":
-            raise ValueError(f"metric={metric!r}: spectral repulsion is that of the chordal kernel")
+            raise InputError(f"metric={metric!r}: spectral repulsion is that of the chordal kernel")
         self.repulsion, self.metric, self.moment = repulsion, metric, moment
         self.weights = (repulsion_weight, radial_weight, angular_weight, moment_weight)
         if min(self.weights) < 0 or max(self.weights) == 0:
-            raise ValueError(f"weights {self.weights} must be at least 0, and one of them more")
+            raise InputError(f"weights {self.weights} must be at least 0, and one of them more")
         self._calibrations: dict[tuple[int, int], Calibration] = {}
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:
