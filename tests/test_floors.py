@@ -11,7 +11,7 @@ FLOORS = [
     {"envs"},
     {
         *("lewm", "lewm.arrays", "lewm.clip", "lewm.config", "lewm.distributed", "lewm.environment", "lewm.errors"),
-        *("lewm.files", "lewm.processes", "lewm.provenance", "lewm.seeding", "lewm.significance"),
+        *("lewm.files", "lewm.precision", "lewm.processes", "lewm.provenance", "lewm.seeding", "lewm.significance"),
         *("lewm.success_rates", "lewm.tracking"),
     },
     {"lewm.models", "lewm.regularizers", "lewm.planning", "lewm.data"},

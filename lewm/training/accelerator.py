@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from typing import Any
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
@@ -9,6 +10,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from lewm.config import TrainConfig
 from lewm.distributed import use_all_cores
 from lewm.errors import InputError
+from lewm.precision import choose_precision
 
 
 def start_accelerator(config: TrainConfig) -> Accelerator:
@@ -17,14 +19,12 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     Raises:
       InputError: precision or devices are unknown, not there, or do not go together.
     """
-    precisions = {"auto": "bf16" if torch.cuda.is_available() and config.device != "cpu" else "no"}
-    precisions |= {"float32": "no", "bfloat16": "bf16"}
-    if config.training.precision not in precisions:
-        raise InputError(f"training.precision={config.training.precision!r}; there are {', '.join(precisions)}")
-    on_gpu = choose_device(config.device) == "cuda"
+    device = choose_device(config.device)
+    on_gpu = device == "cuda"
+    precision = choose_precision("training.precision", config.training.precision, device)
     accelerator = Accelerator(
         cpu=not on_gpu,
-        mixed_precision=precisions[config.training.precision],
+        mixed_precision="bf16" if precision == "bfloat16" else "no",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],  # ranks wait while one collects or plans
     )
     if config.data.device not in ("cpu", "cuda") or (config.data.device == "cuda" and not on_gpu):
@@ -34,7 +34,18 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
             f"data.device=cuda gathers clips on the GPU: data.num_workers={config.data.num_workers} must be 0"
         )
     use_all_cores(config.num_threads, int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes)))
+    accelerator.print(", ".join(f"{key} {value}" for key, value in describe_accelerator(accelerator).items()))
     return accelerator
+
+
+def describe_accelerator(accelerator: Accelerator) -> dict[str, Any]:
+    """What a training runs on, with what was chosen for auto."""
+    return {
+        "device": accelerator.device.type,
+        "precision": "bfloat16" if accelerator.mixed_precision == "bf16" else "float32",
+        "num_processes": accelerator.num_processes,
+        "num_threads": torch.get_num_threads(),
+    }
 
 
 def choose_device(device: str) -> str:

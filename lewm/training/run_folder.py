@@ -10,6 +10,7 @@ from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.files import run_lock, write_json
 from lewm.provenance import describe_process
+from lewm.training.accelerator import describe_accelerator
 from lewm.training.checkpoint import Checkpoint, latest_checkpoint
 
 
@@ -35,7 +36,7 @@ def open_run_folder(config: TrainConfig, accelerator: Accelerator) -> Iterator[C
         return
     with run_lock(config.run_dir):
         if not config.resume:
-            process = {**describe_process(), "num_processes": accelerator.num_processes}
+            process = {**describe_process(), **describe_accelerator(accelerator)}
             write_json(config.run_dir / "process.json", process)
             save(config, saved)
         yield Checkpoint.open(latest) if latest else None

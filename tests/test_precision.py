@@ -1,0 +1,74 @@
+"""The precision of a training is what the hardware has, unless the user chooses."""
+
+import pytest
+import torch
+
+from lewm import precision
+from lewm.config import CONFIGS
+from lewm.errors import InputError
+from lewm.precision import choose_precision, has_bfloat16
+from tests.programs import compose
+
+
+def pretend(monkeypatch, capability, mkldnn, avx512=False, amx=False):
+    """Lets torch report a CPU of these instructions."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    answers = {
+        "_is_mkldnn_bf16_supported": mkldnn,
+        "_is_avx512_bf16_supported": avx512,
+        "_is_amx_tile_supported": amx,
+    }
+    monkeypatch.setattr(precision, "_asked_of_torch", lambda module, name: answers[name])
+
+
+@pytest.mark.parametrize(
+    ("capability", "mkldnn", "avx512", "amx", "has_it"),
+    [
+        ("AVX2", False, False, False, False),
+        ("AVX512", True, False, False, False),  # oneDNN would imitate bfloat16
+        ("AVX512", True, True, False, True),
+        ("AVX512", True, False, True, True),
+        ("AVX512", False, True, True, False),
+        ("DEFAULT", True, False, False, True),  # ARM with its own instructions
+        ("DEFAULT", False, False, False, False),
+    ],
+)
+def test_a_cpu_has_bfloat16_where_it_has_instructions_for_it(monkeypatch, capability, mkldnn, avx512, amx, has_it):
+    pretend(monkeypatch, capability, mkldnn, avx512, amx)
+    assert has_bfloat16("cpu") is has_it
+
+
+def test_a_build_of_torch_that_cannot_tell_has_no_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    assert has_bfloat16("cpu") is False
+
+
+@pytest.mark.parametrize("emulates_only", [True, False])
+def test_a_gpu_that_only_emulates_bfloat16_has_none(monkeypatch, emulates_only):
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or not emulates_only
+    )
+    assert has_bfloat16("cuda") is not emulates_only
+
+
+@pytest.mark.parametrize(("has_it", "chosen"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_what_the_device_has(monkeypatch, has_it, chosen):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: has_it)
+    assert choose_precision("training.precision", "auto", "cpu") == chosen
+
+
+@pytest.mark.parametrize("asked", ["float32", "bfloat16"])
+@pytest.mark.parametrize("has_it", [True, False])
+def test_what_the_user_asks_for_is_taken_on_any_device(monkeypatch, asked, has_it):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: has_it)
+    assert choose_precision("training.precision", asked, "cpu") == asked
+
+
+def test_another_word_is_refused_with_those_that_there_are():
+    with pytest.raises(InputError, match=r"training\.precision='half'; there are auto, float32, bfloat16"):
+        choose_precision("training.precision", "half", "cpu")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml")))
+def test_every_preset_leaves_the_precision_to_the_hardware(name):
+    assert compose(f"experiment={name}").training.precision == "auto"
