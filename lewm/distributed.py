@@ -1,6 +1,8 @@
 """Ranks: means over them that a gradient flows through, and the cores that they share."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -53,6 +55,21 @@ class _AllGather(torch.autograd.Function):
 def gather_over_ranks(x: Tensor) -> Tensor:
     """(N, ...) of each rank -> (ranks x N, ...) of all, in order of rank; gradients as with `mean_over_ranks`."""
     return x if num_ranks() == 1 else cast(Tensor, _AllGather.apply(x))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Lets torch use one thread within a block, or within a function that this decorates.
+
+    For many small operations, such as eigenvalue problems of some hundred rows: more threads gain little there, and
+    where other programs keep the cores busy, each operation waits for a thread that has no core.
+    """
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def use_all_cores(num_threads: int | None, num_local_ranks: int) -> None:

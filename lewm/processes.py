@@ -12,7 +12,7 @@ import traceback
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS")
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS")
 """Each process has a core: libraries and software renderers that start threads would share it with the others."""
 
 
@@ -23,7 +23,7 @@ def start_interpreter(module: str, *filenos: int) -> tuple[Connection, subproces
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
         process = subprocess.Popen(
             [sys.executable, "-c", f"from {module} import serve; serve({theirs.fileno()})"],
-            env={**dict.fromkeys(_ONE_THREAD, "1"), **os.environ, "PYTHONPATH": paths},
+            env={**dict.fromkeys(ONE_THREAD, "1"), **os.environ, "PYTHONPATH": paths},
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(), *filenos),
             process_group=0,

@@ -15,6 +15,15 @@ from tests.fakes import COUNTING_METADATA, counting_episode
 # A shell makes what it starts in the background ignore SIGINT, which the tests of Ctrl-C send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+@pytest.fixture(scope="session", autouse=True)
+def wide_terminal():
+    """No sentence is wrapped, whatever terminal the tests are started in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "500")
+        yield
+
+
 COUNTING_LENGTHS = (12, 3, 20, 7, 15, 1)
 
 

@@ -9,7 +9,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lewm.config import build
-from lewm.distributed import gather_over_ranks, mean_over_ranks, num_ranks
+from lewm.diagnostics import gaussianity
+from lewm.diagnostics.probing import linear_probe_r2
+from lewm.diagnostics.slice_tests import simulate
+from lewm.distributed import gather_over_ranks, mean_over_ranks, num_ranks, one_thread
 from lewm.errors import InputError
 from lewm.models.projector import GlobalBatchNorm
 from lewm.regularizers import REGULARIZERS, Wristband
@@ -218,3 +221,68 @@ def test_batch_norm_under_autocast_returns_what_one_process_returns(one, two):
     out, expected = torch.cat([rank["norms"]["bfloat16"]["out"] for rank in two]), one["norms"]["bfloat16"]["out"]
     assert out.dtype == expected.dtype
     assert_near(out.float(), expected.float(), 4e-3)  # one rounding to bfloat16
+
+
+def test_within_one_thread_there_is_one_and_afterwards_as_many_as_before():
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(RuntimeError, match="1"), one_thread():
+            raise RuntimeError(torch.get_num_threads())
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+@pytest.fixture
+def three_threads():
+    """Three threads of torch, whatever the machine has."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield 3
+    torch.set_num_threads(num_threads)
+
+
+def test_a_calibration_runs_on_one_thread(three_threads, monkeypatch):
+    noted, components = set(), Wristband.components
+
+    def note(self, x):
+        noted.add(torch.get_num_threads())
+        return components(self, x)
+
+    monkeypatch.setattr(Wristband, "components", note)
+    Wristband().draw_calibration(8, 3)
+    assert noted == {1}
+    assert torch.get_num_threads() == three_threads
+
+
+def test_a_null_distribution_is_drawn_on_one_thread(three_threads):
+    drawn = simulate(lambda z: {"num_threads": torch.get_num_threads()}, num_samples=8, dim=2, num_draws=3)
+    assert drawn["num_threads"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("function", ["effective_rank", "squared_wasserstein"])
+def test_statistics_of_embeddings_run_on_one_thread(three_threads, monkeypatch, function):
+    noted, original = set(), getattr(gaussianity, function)
+
+    def note(z):
+        noted.add(torch.get_num_threads())
+        return original(z)
+
+    monkeypatch.setattr(gaussianity, function, note)
+    gaussianity.gaussianity_report(torch.randn(16, 3), num_slices=4, num_draws=3)
+    gaussianity.rank_and_std(torch.randn(16, 3))
+    assert noted == {1}
+
+
+def test_probes_are_fitted_on_one_thread(three_threads, monkeypatch):
+    noted, lstsq = set(), torch.linalg.lstsq
+
+    def note(*arguments, **keywords):
+        noted.add(torch.get_num_threads())
+        return lstsq(*arguments, **keywords)
+
+    monkeypatch.setattr(torch.linalg, "lstsq", note)
+    z, states = torch.randn(16, 3), torch.randn(16, 2)
+    linear_probe_r2(z, states, z, states)
+    assert noted == {1}

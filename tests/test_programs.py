@@ -25,6 +25,7 @@ from lewm.run import Run
 from lewm.tracking import read_metrics
 from lewm.training.checkpoint import Checkpoint, latest_checkpoint
 from scripts import collect, plan
+from tests import LAST_NET_S
 from tests.disk import full_disk
 from tests.programs import TINY, TINY_EVALUATION, assert_one_line_error, compose, run_program
 
@@ -88,7 +89,7 @@ def quickstart(tmp_path_factory):
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=LAST_NET_S,
     )
     assert process.returncode == 0, process.stderr[-3000:]
     return process, folder / "runs" / "shrunk", arguments
@@ -603,7 +604,7 @@ def test_a_mistake_prints_one_line_and_nothing_else():
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=LAST_NET_S,
     )
     assert process.returncode == 1
     assert process.stdout == ""
@@ -630,7 +631,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_still_leaves_a_checkpo
     while process.poll() is None and not (metrics.exists() and len(metrics.read_bytes().splitlines()) > 5):
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
-    printed, errors = process.communicate(timeout=60)
+    printed, errors = process.communicate(timeout=LAST_NET_S)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "resume=true name=tiny" in printed
@@ -648,7 +649,7 @@ def test_two_processes_train_and_evaluate_as_one_does(tmp_path, two_room_data, t
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=LAST_NET_S,
     )
     assert process.returncode == 0, process.stderr[-3000:]
     assert pairs_of(tmp_path / "tiny") == pairs_of(tiny)

@@ -3,6 +3,7 @@
 `tests.walk_env:tests/Walk-v0` is played one by one, `tests/WalkVector-v0` has a vector form of its own.
 """
 
+import itertools
 import os
 import time
 from dataclasses import dataclass
@@ -16,6 +17,19 @@ from gymnasium.vector.utils import batch_space
 from envs.experts.expert import Expert
 from envs.goal_env import GoalEnv
 from lewm.config import CollectionConfig, EnvConfig
+from tests import LAST_NET_S
+
+WALK_UNTIL = "TESTS_WALK_UNTIL"
+"""Environment variable: after so many steps, a process stands still until it is killed, interrupted, or an orphan."""
+_steps = itertools.count(1)
+
+
+def stand_still():
+    parent = os.getppid()
+    for _ in range(100 * LAST_NET_S):
+        if os.getppid() != parent:
+            return
+        time.sleep(0.01)
 
 
 class Walk(GoalEnv):
@@ -44,6 +58,8 @@ class Walk(GoalEnv):
 
     def advance(self, action):
         time.sleep(self._step_s)
+        if WALK_UNTIL in os.environ and next(_steps) > int(os.environ[WALK_UNTIL]):
+            stand_still()
         self._position = np.clip(self._position + 0.2 * action, 0, 1)
 
     def render(self):

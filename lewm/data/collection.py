@@ -53,10 +53,9 @@ def collect(
             begin, num_frames = time.perf_counter(), writer.num_frames
             _record_rest(writer, env_config, expert, recorder, progress, num_workers or _num_cores())
         except KeyboardInterrupt:
-            complete = writer.num_episodes - writer.num_episodes % recorder.chunk_size
             _say(
                 progress,
-                f"interrupted: {complete} of {config.num_episodes} episodes are in {writer.partial};"
+                f"interrupted: {writer.num_committed} of {config.num_episodes} episodes are in {writer.partial};"
                 " the same command goes on with them",
             )
             raise

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lewm.diagnostics.predictability import latent_predictability, predictability_beyond_prior
 from lewm.diagnostics.slice_tests import p_value, slice_directions, sliced_tests, sliced_tests_null
+from lewm.distributed import one_thread
 from lewm.errors import InputError
 from lewm.regularizers.wristband.gaussian_moments import squared_wasserstein
 from lewm.regularizers.wristband.wristband import Calibration, Wristband
@@ -56,6 +57,7 @@ def _exp_entropy(spectrum: Tensor) -> Tensor:
     return torch.special.entr(spectrum / spectrum.sum()).sum().exp()
 
 
+@one_thread()
 def rank_and_std(z: Tensor) -> dict[str, float]:
     """Effective rank of (N, D) embeddings, and the smallest and the median standard deviation of a dimension."""
     std = z.float().std(0)
@@ -102,6 +104,7 @@ def check_embeddings(z: Tensor | NDArray, max_samples: int) -> Tensor:
     return z.clamp(-_FARTHEST, _FARTHEST)
 
 
+@one_thread()
 def gaussianity_statistics(z: Tensor, directions: Tensor) -> dict[str, float]:
     """Statistics of (N, D) samples against N(0, I), sliced along (M, D) unit vectors.
 

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from lewm.diagnostics.coordinates import angles_to_points, sum_by_state
+from lewm.distributed import one_thread
 
 
+@one_thread()
 def linear_probe_r2(
     z_train: Tensor, states_train: Tensor, z_test: Tensor, states_test: Tensor, angles: Sequence[int] = ()
 ) -> Tensor:

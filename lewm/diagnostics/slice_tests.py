@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lewm.distributed import one_thread
+
 
 def epps_pulley(x: Tensor, num_knots: int = 17, max_knot: float = 3.0) -> Tensor:
     """Epps-Pulley statistic with a Gaussian weight, as SIGReg integrates it, times the number of samples.
@@ -107,6 +109,7 @@ def sliced_tests(z: Tensor, directions: Tensor) -> dict[str, float]:
     }
 
 
+@one_thread()
 def simulate(
     measure: Callable[[Tensor], dict[str, float]],
     num_samples: int,

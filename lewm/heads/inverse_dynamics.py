@@ -5,8 +5,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from lewm.heads.action_head import ActionHead
 from lewm.errors import InputError
+from lewm.heads.action_head import ActionHead
 from lewm.heads.config import FittingConfig
 from lewm.heads.goal_mlp import GoalMLP
 from lewm.training.model_spec import ModelSpec

@@ -11,6 +11,7 @@ import pytest
 
 from lewm.data.episodes import content_hash
 from lewm.data.metadata import FORMAT, VERSION, Metadata
+from tests import LAST_NET_S
 
 READER = """
 import resource
@@ -78,6 +79,6 @@ def test_clips_of_a_dataset_larger_than_memory_are_read(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=LAST_NET_S,
     )
     assert reader.returncode == 0, reader.stderr[-2000:]

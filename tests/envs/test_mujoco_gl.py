@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 
 from envs.mujoco_gl import why_unavailable
+from tests import LAST_NET_S
 
 MISSING = why_unavailable() or ""
 OURS = ("MUJOCO_GL", "ENVS_MUJOCO_GL", "PYOPENGL_PLATFORM")
@@ -33,7 +34,9 @@ def python(code, **environment):
     """Runs code with none of the variables of OURS but those given; its last line of output, or of the error."""
     inherited = {name: value for name, value in os.environ.items() if name not in OURS}
     command = [sys.executable, "-W", "error", "-c", code]
-    result = subprocess.run(command, env={**inherited, **environment}, capture_output=True, text=True, timeout=100)
+    result = subprocess.run(
+        command, env={**inherited, **environment}, capture_output=True, text=True, timeout=LAST_NET_S
+    )
     return (result.stderr if result.returncode else result.stdout).strip().splitlines()[-1]
 
 

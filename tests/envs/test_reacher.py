@@ -11,6 +11,7 @@ import pytest
 from envs.experts.reacher import ReacherExpert
 from envs.mujoco_gl import why_unavailable
 from envs.reacher import SUCCESS_ANGLE, WRIST_LIMIT, Reacher
+from tests import LAST_NET_S
 
 MISSING = why_unavailable() or ""
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -135,7 +136,9 @@ def test_another_process_draws_the_same_frame():
         "from tests.envs.test_reacher import POSE, draw; from hashlib import sha256;"
         "print(sha256(draw(POSE).tobytes()).hexdigest())"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LAST_NET_S
+    )
     assert result.stdout.strip() == sha256(draw(POSE).tobytes()).hexdigest()
 
 

@@ -10,6 +10,7 @@ import torch
 
 from lewm.regularizers import characteristic_function as module
 from lewm.regularizers.sigreg.characteristic_function import Grid, characteristic_function
+from tests import LAST_NET_S
 
 GRIDS = {
     "[0, 3] with 17": (0.0, 3 / 16, 16),
@@ -142,7 +143,7 @@ def interpreted(tmp_path_factory):
         cases.append((*example(shape, num_knots, 2.0), min_knot or spacing, spacing))
     torch.save(cases, folder / "cases.pt")
     command = [sys.executable, "-c", IN_THE_INTERPRETER, folder / "cases.pt", folder / "results.pt"]
-    subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, check=True, timeout=120)
+    subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, check=True, timeout=LAST_NET_S)
     return torch.load(folder / "results.pt")
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from lewm.errors import InputError
 from lewm.files import run_lock
 from lewm.tracking import read_metrics
 from scripts import ablate
+from tests import LAST_NET_S
 from tests.ablation.fake_cells import write_cell
 from tests.programs import TINY, assert_one_line_error, run_program
 
@@ -39,7 +40,8 @@ if plan == "wait":
         sys.exit(130)
     signal.signal(signal.SIGINT, end)
     (folder / "metrics.jsonl").write_text('{"step": 4}\\n')
-    time.sleep(30)
+    while True:
+        signal.pause()
 shutil.copytree(made, folder, dirs_exist_ok=True)
 """
 SWEEP = ("regularizer=sigreg,none", "seed=0,1")
@@ -131,8 +133,8 @@ def test_a_failed_cell_is_shown_while_the_others_go_on_and_is_tried_again(ablati
 def test_ctrl_c_lets_running_cells_write_checkpoints_and_the_same_command_goes_on(ablation, capsys):
     for cell in CELLS[:2]:
         ablation.plan(cell, "wait")
-    threading.Thread(target=interrupt_when, args=(ablation.folder / CELLS[0] / "metrics.jsonl",), daemon=True).start()
-    assert ablation.run("jobs=1") == 130
+    with ctrl_c_when(ablation.folder / CELLS[0] / "metrics.jsonl"):
+        assert ablation.run("jobs=1") == 130
     assert (ablation.folder / CELLS[0] / "checkpoint").exists()
     assert not ablation.starts(CELLS[1])
     assert "The same command goes on" in capsys.readouterr().out.replace("\n", " ")
@@ -142,20 +144,33 @@ def test_ctrl_c_lets_running_cells_write_checkpoints_and_the_same_command_goes_o
     assert [start["resume"] for start in ablation.starts(CELLS[0])] == ["false", "true"]
 
 
-def interrupt_when(path, timeout_s=60):
-    """Presses Ctrl-C when a file is there."""
-    end = time.monotonic() + timeout_s
-    while not path.exists() and time.monotonic() < end:
-        time.sleep(0.05)
-    os.kill(os.getpid(), signal.SIGINT)
+@contextmanager
+def ctrl_c_when(*paths):
+    """Presses Ctrl-C once when all files are there; not after the block, nor when it has ended by itself."""
+    left = threading.Event()
+
+    def press():
+        for _ in range(20 * LAST_NET_S):
+            if all(path.exists() for path in paths):
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            if left.wait(0.05):
+                return
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
 
 
 def test_as_many_cells_run_at_once_as_jobs_says(ablation):
     for cell in CELLS:
         ablation.plan(cell, "wait")
-    waiting = ablation.folder / CELLS[2] / "metrics.jsonl"
-    threading.Thread(target=interrupt_when, args=(waiting,), daemon=True).start()
-    ablation.run("jobs=3")
+    with ctrl_c_when(*(ablation.folder / cell / "metrics.jsonl" for cell in CELLS[:3])):
+        ablation.run("jobs=3")
     assert [len(ablation.starts(cell)) for cell in CELLS] == [1, 1, 1, 0]
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lewm.distributed import gather_over_ranks, num_ranks
+from lewm.distributed import gather_over_ranks, num_ranks, one_thread
 from lewm.errors import InputError
 from lewm.regularizers.regularizer import Regularizer
 from lewm.regularizers.wristband.gaussian_moments import MOMENTS
@@ -59,7 +59,7 @@ class Wristband(Regularizer):
     its second half compares normal deviates, which are computed in float64 from both tails, and by a saddlepoint
     approximation beyond.
 
-    The calibration is a function of (N, d) alone, drawn once (under 2 s at (512, 192) on two cores), the same on every
+    The calibration is a function of (N, d) alone, drawn once (some seconds at (512, 192), one core), the same on every
     rank, kept in the state dict, and drawn anew for another (N, d).
 
     Args:
@@ -139,6 +139,7 @@ class Wristband(Regularizer):
         return self._calibrations[key]
 
     @torch.no_grad()
+    @one_thread()
     def draw_calibration(self, num_samples: int, dim: int) -> Calibration:
         """Draws the calibration at (N, d): always the same, without communication between ranks."""
         generator = torch.Generator().manual_seed(0)
