@@ -29,8 +29,8 @@ class GymGoalEnv(GoalEnv):
         anything. Of an angle, the shorter way round counts.
       frame_size: height and width of the frames.
       angles: names of the state numbers that are angles in radians, free to turn.
-      velocities: names of the state numbers that are velocities; None takes MuJoCo's qvel. ValueError: it is None, and
-        the environment is none of MuJoCo's.
+      velocities: names of the state numbers that are velocities; None takes MuJoCo's qvel. ArgumentError: it is None,
+        and the environment is none of MuJoCo's.
       state_names: names of the state numbers; those of MuJoCo's joints if None.
       play_steps: a goal is what this many steps of random play lead to from a start; 0: it is drawn like a start.
       play_repeat: chance that a step of random play repeats the action before it.
@@ -82,7 +82,7 @@ class GymGoalEnv(GoalEnv):
             self._indices("velocities", velocities)
             return tuple(velocities)
         if self._simulation.velocities is None:
-            raise ValueError(
+            raise ArgumentError(
                 f"give velocities=[...], the names of those state numbers of {env_id} that are velocities, [] for none:"
                 f" it has {list(self.state_names)}"
             )

@@ -8,7 +8,7 @@ import warnings
 import pytest
 import torch
 
-from lewm.regularizers import characteristic_function as module
+from lewm.regularizers.sigreg import characteristic_function as module
 from lewm.regularizers.sigreg.characteristic_function import Grid, characteristic_function
 from tests import LAST_NET_S
 
