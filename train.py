@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -28,6 +29,7 @@ from lewm.diagnostics.validation import Validation
 from lewm.environment import make_env
 from lewm.errors import InputError
 from lewm.evaluation.evaluate import evaluate
+from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import choose_manifest
 from lewm.evaluation.mpc_policy import MPCPolicy
 from lewm.evaluation.results import describe_model, describe_policy
@@ -98,20 +100,32 @@ def main(config: TrainConfig) -> None:
         for head in head_configs:
             fitted = fit_head(run.model, spec, data, head, seed=config.seed, progress=progress)
             save_head(run.path, head, fitted, run.checkpoint.weights_hash)
-        results = {"identity": describe_model(run), "diagnostics": validation(run.model)}
-        if env and manifest:
-            policy = MPCPolicy(run.agent(planner=config.planner, planning=config.planning, seed=config.seed))
-            described = describe_policy("mpc", config.planner, config.planning, config.seed, run.heads.used())
-            results["identity"] |= {"policy": described}
-            evaluation = evaluate(
-                policy, data, manifest, env, config.evaluation, run.path, **results, progress=progress
-            )
-            save_evaluation(evaluation, run.path)
-            results = evaluation.results
-        else:
-            write_json(run.path / "results.json", results)
+        results = evaluate_run(run, config, data, manifest, validation(run.model), progress)
     print_results(results, config.run_dir, console)
     console.print(f"checkpoint: {run.checkpoint.path}\ncurves: tensorboard --logdir {config.output_dir}")
+
+
+def evaluate_run(
+    run: Run,
+    config: TrainConfig,
+    data: Episodes,
+    manifest: Manifest | None,
+    diagnostics: dict[str, float],
+    progress: Progress,
+) -> dict[str, Any]:
+    """Plans on the pairs of the manifest, if there are any, and writes results and report into the run folder."""
+    identity = describe_model(run)
+    if manifest is None or not isinstance(config.env, EnvConfig):
+        results = {"identity": identity, "diagnostics": diagnostics}
+        write_json(run.path / "results.json", results)
+        return results
+    policy = MPCPolicy(run.agent(planner=config.planner, planning=config.planning, seed=config.seed))
+    identity["policy"] = describe_policy("mpc", config.planner, config.planning, config.seed, run.heads.used())
+    evaluation = evaluate(
+        policy, data, manifest, config.env, config.evaluation, run.path, identity, diagnostics, progress
+    )
+    save_evaluation(evaluation, run.path)
+    return evaluation.results
 
 
 def check_parts(config: TrainConfig) -> None:
