@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from lewm.data.identity import dataset_path
 from scripts import compare, data, plan, train_head
 from tests.docs.pages import RUN, commands
-from tests.programs import TINY_EVALUATION, run_program
+from tests.programs import TINY_EVALUATION, compose, run_program
 
 MAIN = {
     "scripts/train_head.py": train_head.main,
@@ -15,11 +16,13 @@ MAIN = {
     "scripts/compare.py": compare.main,
     "scripts/data.py": data.main,
 }
-COMMANDS = {command for _, command in commands() if f"runs/{RUN}" in command or "info data/two_room" in command}
+DATASET = str(dataset_path(compose().env))
+"""Folder of the dataset of README's first command; the small one of these tests is beside it."""
+COMMANDS = {command for _, command in commands() if f"runs/{RUN}" in command or DATASET in command}
 MAIN_PATH = {
     f"uv run scripts/plan.py run=runs/{RUN} planner=cem name=plan_cem",
     f"uv run scripts/compare.py runs/{RUN} runs/{RUN}/plan_cem",
-    "uv run scripts/data.py info data/two_room",
+    f"uv run scripts/data.py info {DATASET}",
 }
 
 
@@ -28,8 +31,8 @@ def program_of(command: str) -> str:
 
 
 def shrunken(command: str) -> list[str]:
-    """The arguments of a command, and what makes its work small."""
-    words = shlex.split(command)
+    """The arguments of a command, and what makes its work small; the working directory holds the run."""
+    words = shlex.split(command.replace(DATASET, str(next(Path("data/two_room").iterdir()))))
     arguments, program = words[words.index(program_of(command)) + 1 :], program_of(command)
     if program == "scripts/train_head.py":
         return [*arguments, "fitting.num_steps=2", "num_threads=1"]
