@@ -14,6 +14,7 @@ what the others are compared with. Run again, it does what is missing. The table
 """
 
 import importlib.util
+import re
 import shlex
 import shutil
 import sys
@@ -94,7 +95,7 @@ def read_arguments(arguments: Sequence[str]) -> tuple[AblateConfig, list[str], l
         raise InputError("nothing to compare: give a key several values, such as regularizer=sigreg,wristband")
     if not any(word.startswith("name=") for word in own):
         columns = [key for key in keys if key != "seed"] or keys
-        own.append(f"name={'_'.join(columns).replace('/', '.')}")
+        own.append(f"name={re.sub('[^A-Za-z0-9_.-]+', '.', '_'.join(columns)).strip('.')}")
     check_launcher(own)
     check_overrides("ablate", own)
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):

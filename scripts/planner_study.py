@@ -1,8 +1,8 @@
 """Success against the number of model evaluations of every planner: `python scripts/planner_study.py runs/my_run`.
 
-Each cell is an evaluation on the same held-out pairs by scripts/plan.py, in <run>/planners/<planner>_<N>x<I>; what is
-there already of the same weights is not done again. Leaves planners.csv and planners.png beside the cells. A study with
-overrides has a folder of its own, planners_<overrides>/.
+Each cell is an evaluation on the same held-out pairs by scripts/plan.py, in <run>/planners_<planner>_<N>x<I>; what
+is there already of the same weights is not done again. Leaves planners.csv and planners.png in <run>/planners. A study
+with overrides has names of its own, planners_<overrides>.
 """
 
 import argparse
@@ -81,9 +81,14 @@ def count_evaluations(component: Component) -> int:
     return cost.num_sequences
 
 
-def folder_of(overrides: list[str]) -> str:
-    """The study's folder in the run folder, a word that Hydra reads as it is."""
-    return re.sub(r"[^\w.-]+", "_", "_".join(["planners", *sorted(overrides)]))
+def name_of(overrides: list[str]) -> str:
+    """Name of a study: its folder in the run folder, and the first part of its cells' names."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", "_".join(["planners", *sorted(overrides)]))
+
+
+def cell_of(overrides: list[str], planner: str, budget: dict[str, int]) -> str:
+    """Name of an evaluation of a study."""
+    return f"{name_of(overrides)}_{planner}_{budget['num_samples']}x{budget['num_iterations']}"
 
 
 def is_of(results: Path, weights_hash: str) -> bool:
@@ -95,7 +100,7 @@ def evaluate_cell(
     run: Path, weights_hash: str, planner: str, budget: dict[str, int], overrides: list[str]
 ) -> dict[str, Any]:
     """One row of the table; the evaluation runs unless its results are there."""
-    name = f"{folder_of(overrides)}/{planner}_{budget['num_samples']}x{budget['num_iterations']}"
+    name = cell_of(overrides, planner, budget)
     results = run / name / "results.json"
     if not is_of(results, weights_hash):
         words = [f"planner.{key}={value}" for key, value in budget.items()]
@@ -174,13 +179,14 @@ def main(arguments: list[str] | None = None) -> None:
             rows = [evaluate_cell(args.run, weights_hash, *cell, args.overrides) for cell in cells]
         except subprocess.CalledProcessError as error:
             raise InputError("scripts/plan.py has refused, see above: what is done is kept") from error
-        folder = args.run / folder_of(args.overrides)
+        folder = args.run / name_of(args.overrides)
+        folder.mkdir(exist_ok=True)
         with (folder / "planners.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        first = f"{rows[0]['planner']}_{rows[0]['num_samples']}x{rows[0]['num_iterations']}"
-        baselines = read_results(folder / first)["baselines"]
+        first = args.run / cell_of(args.overrides, *cells[0])
+        baselines = read_results(first)["baselines"]
         save_figure(rows, baselines["random"]["strict_success"], folder / "planners.png")
         console = Console()
         print_rows(rows, console)

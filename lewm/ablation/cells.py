@@ -151,7 +151,7 @@ def _make_cell(arguments: list[str], values: dict[str, str], folder: Path) -> Ce
         for key, text in values.items()
         if key != "seed"
     ]
-    slugs = [re.sub(r"[^\w.-]+", "-", word.replace("=", "")).strip("-") for word in words]
+    slugs = [re.sub(r"[^A-Za-z0-9_.-]+", "-", word.replace("=", "")).strip("-.") for word in words]
     name = "_".join([*slugs, f"seed{config.seed}"])
     config = replace(config, name=name, output_dir=str(folder))
     arguments = [*arguments, f"name={name}", f"output_dir={_quoted(str(folder))}"]

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lewm.config.components import is_a, suggestion
-from lewm.config.schema import Range, TrainConfig
+from lewm.config.schema import FolderName, Range, TrainConfig
 from lewm.errors import InputError
 from lewm.files import write_text
 
@@ -56,7 +56,7 @@ def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
             raise InputError(f"{prefix}{key}={value!r} must be {wanted}")
         else:
             arguments[key] = value
-            _check_range(f"{prefix}{key}", value, kind)
+            _check_allowed(f"{prefix}{key}", value, kind)
     return schema(**arguments)
 
 
@@ -78,12 +78,21 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
     return tuple(get_args(each)[0] if get_origin(each) is Annotated else each for each in kinds)
 
 
-def _check_range(key: str, value: Any, kind: Any) -> None:
-    annotated = [each for each in (kind, *get_args(kind)) if get_origin(each) is Annotated]
-    for low, high in (allowed for each in annotated for allowed in get_args(each)[1:] if isinstance(allowed, Range)):
-        if value is not None and not (low <= value and (high is None or value <= high)):
-            bounds = f"at least {low}" + ("" if high is None else f" and at most {high}")
-            raise InputError(f"{key}={value} must be {bounds}")
+def _check_allowed(key: str, value: Any, kind: Any) -> None:
+    """Refuses a value that the annotations of its type do not allow."""
+    if value is None:
+        return
+    for allowed in (each for option in (kind, *get_args(kind)) for each in getattr(option, "__metadata__", ())):
+        if isinstance(allowed, Range):
+            low, high = allowed
+            if not (low <= value and (high is None or value <= high)):
+                bounds = f"at least {low}" + ("" if high is None else f" and at most {high}")
+                raise InputError(f"{key}={value} must be {bounds}")
+        if isinstance(allowed, FolderName) and not allowed.allows(value):
+            raise InputError(
+                f"{key}={value!r} must be the name of one folder: letters, digits, dots, dashes and underscores, no"
+                f" dot in front, and none of {', '.join(sorted(allowed.reserved))}"
+            )
 
 
 def save(config: Any, path: Path) -> None:

@@ -1,5 +1,6 @@
-"""Schema of configs/: one frozen dataclass for each program and group, with the allowed ranges beside the fields."""
+"""Schema of configs/: one frozen dataclass for each program and group, with the allowed values beside the fields."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -14,9 +15,31 @@ class Range(NamedTuple):
     high: float | None = None
 
 
+class FolderName(NamedTuple):
+    """Allowed names of a folder: one path component of letters, digits, dots, dashes and underscores.
+
+    The first character is no dot: hidden folders and the way up are none of these.
+    """
+
+    reserved: frozenset[str]
+
+    def allows(self, name: str) -> bool:
+        """Whether a folder may have this name; capitals count for nothing, as on the file systems of laptops."""
+        return re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name) is not None and name.lower() not in self.reserved
+
+
+RESERVED = frozenset(
+    [
+        *("checkpoints", "heads", "tensorboard", "videos", "parts", "lock", "log.txt", "failed.txt"),
+        *("config.yaml", "process.json", "metrics.jsonl", "results.json", "report.html"),
+    ]
+)
+"""Files and folders that a run folder holds beside its evaluations."""
+
 MAX_PROCESSES = 4096
 """Most threads or processes that a key may ask for: more is a typing error."""
 
+Name = Annotated[str, FolderName(RESERVED)]
 Count = Annotated[int, Range(1)]
 Seed = Annotated[int, Range(0, 2**63 - 1)]
 Share = Annotated[float, Range(0, 1)]
@@ -120,7 +143,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    name: str
+    name: Name
     output_dir: str
     seed: Seed
     resume: bool
@@ -154,7 +177,7 @@ class CollectConfig:
 @dataclass(frozen=True)
 class PlanConfig:
     run: str
-    name: str
+    name: Name
     env: EnvConfig | RecordingConfig | None
     data_path: str | None
     policy: str
@@ -169,7 +192,7 @@ class PlanConfig:
 
 @dataclass(frozen=True)
 class AblateConfig:
-    name: str
+    name: Name
     output_dir: str
     jobs: Workers | None
     report_only: bool

@@ -299,7 +299,7 @@ def test_a_configuration_is_the_same_after_a_round_trip_through_a_dict(option):
     assert from_dict(asdict(config), TrainConfig) == config
 
 
-@pytest.mark.parametrize("option", ["experiment=quickstart", "experiment=paper", "name='007'", "name='a: #b'"])
+@pytest.mark.parametrize("option", ["experiment=quickstart", "experiment=paper", "name='007'", "output_dir='a: #b'"])
 def test_a_saved_configuration_is_read_as_it_was(tmp_path, option):
     config = compose(option)
     save(config, tmp_path / "config.yaml")

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from lewm.config.command_line import check_overrides
+from lewm.config.schema import RESERVED, FolderName
 from lewm.run import Run
 from scripts import planner_study
 from tests.programs import TINY, compose
@@ -44,7 +45,8 @@ def finished(folder, successes, weights_hash):
 def finish_all(run, weights_hash=None):
     weights_hash = weights_hash or Run.open(run).checkpoint.weights_hash
     for successes, budget in enumerate(planner_study.BUDGETS["cem"]):
-        finished(run / "planners" / f"cem_{budget['num_samples']}x{budget['num_iterations']}", successes, weights_hash)
+        cell = f"planners_cem_{budget['num_samples']}x{budget['num_iterations']}"
+        finished(run / cell, successes, weights_hash)
 
 
 @pytest.fixture
@@ -76,7 +78,10 @@ def test_what_was_evaluated_with_other_weights_or_settings_does_not_count(run, a
     with pytest.raises(SystemExit, match=r"scripts/plan\.py has refused"):
         planner_study.main([str(run), *overrides, "--planners", "cem"])
     assert len(asked) == 1
-    check_overrides("plan", [word for word in map(str, asked[0]) if "=" in word])
+    words = [str(word) for word in asked[0] if "=" in str(word)]
+    check_overrides("plan", words)
+    name = next(word.removeprefix("name=") for word in words if word.startswith("name="))
+    assert FolderName(RESERVED).allows(name)
     assert asked[0][len(asked[0]) - len(overrides) :] == overrides
 
 
