@@ -202,7 +202,7 @@ def report(cells: Sequence[Cell], folder: Path, console: Console) -> int:
     if all(cell.state == "absent" for cell in cells):
         raise InputError(f"{folder} holds none of these cells: check name=, or leave report_only=true out")
     table = Table(cells)
-    save_report(table, folder, f"scripts/ablate.py {shlex.join(sys.argv[1:])}")
+    save_report(table, folder, f"{sys.argv[0]} {shlex.join(sys.argv[1:])}")
     for line in findings(table):
         say(console, line)
     for cell in cells:

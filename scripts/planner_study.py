@@ -26,13 +26,13 @@ from lewm.errors import InputError, one_line_errors
 from lewm.evaluation.results import read_results
 from lewm.planning import PLANNERS
 from lewm.run import Run
+from lewm.shipped import start_of
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
-ROOT = Path(__file__).parents[1]
 BUDGETS: dict[str, list[dict[str, int]]] = {
     "cem": [
         {"num_samples": 32, "num_iterations": 2, "num_elites": 4},
@@ -104,7 +104,7 @@ def evaluate_cell(
     results = run / name / "results.json"
     if not is_of(results, weights_hash):
         words = [f"planner.{key}={value}" for key, value in budget.items()]
-        command = [sys.executable, ROOT / "scripts" / "plan.py", f"run={run}", f"name={name}", f"planner={planner}"]
+        command = [sys.executable, *start_of("scripts/plan.py"), f"run={run}", f"name={name}", f"planner={planner}"]
         subprocess.run([*command, *words, "evaluation.num_videos=0", *overrides], check=True)
     found = read_results(results)
     component = OmegaConf.to_container(OmegaConf.load(CONFIGS / "planner" / f"{planner}.yaml"))

@@ -12,7 +12,7 @@ FLOORS = [
     {
         *("lewm", "lewm.arrays", "lewm.clip", "lewm.config", "lewm.distributed", "lewm.environment", "lewm.errors"),
         *("lewm.files", "lewm.precision", "lewm.processes", "lewm.provenance", "lewm.seeding", "lewm.significance"),
-        *("lewm.success_rates", "lewm.tracking"),
+        *("lewm.shipped", "lewm.success_rates", "lewm.tracking"),
     },
     {"lewm.models", "lewm.regularizers", "lewm.planning", "lewm.data"},
     {"lewm.diagnostics"},
@@ -25,7 +25,7 @@ FLOORS = [
     {"lewm.evaluation"},
     {"lewm.report"},
     {"lewm.ablation"},
-    {"train", "scripts", "hydra_plugins"},
+    {"train", "scripts", "hydra_plugins", "lewm.cli", "lewm.doctor", "lewm.trial"},
 ]
 """From the ground up. The rooms of one floor, from the third on, know nothing of one another."""
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,12 +17,12 @@ import torch
 from lewm.ablation.cells import Cell
 from lewm.errors import InputError
 from lewm.files import run_lock
-
-ROOT = Path(__file__).parents[2]
+from lewm.shipped import shipped, start_of
 
 LAUNCH = (
     *(sys.executable, "-m", "accelerate.commands.launch"),
-    *("--config_file", str(ROOT / "scripts" / "one_process.yaml"), str(ROOT / "train.py")),
+    *("--config_file", str(shipped("scripts/one_process.yaml"))),
+    *start_of("train.py"),
 )
 """What a cell's arguments are appended to."""
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 import hydra
@@ -52,7 +53,8 @@ def program(
                 words = expand_components(schema, typed[1:])
                 inherited = stack.enter_context(inherited_options(inherit, words)) if inherit else []
                 check_overrides(config_name, words, inherited)
-                sys.argv = [typed[0], *inherited, *words]  # which Hydra reads
+                named = f"hydra.help.app_name='{Path(typed[0]).name}'"
+                sys.argv = [typed[0], named, *inherited, *words]  # which Hydra reads
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)()
             if dist.is_available() and dist.is_initialized():
                 dist.destroy_process_group()

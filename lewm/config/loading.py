@@ -13,8 +13,9 @@ from lewm.config.components import is_a, suggestion
 from lewm.config.schema import FolderName, Range, TrainConfig
 from lewm.errors import InputError
 from lewm.files import write_text
+from lewm.shipped import shipped
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = shipped("configs")
 
 WHERE_AND_HOW_FAST = ("name", "output_dir", "resume", "device", "num_threads", "data.num_workers", "data.device")
 """Keys that decide where a run lies and how fast it trains. The data are told apart by their hash, not their path."""

@@ -13,8 +13,9 @@ from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.manifest import AreSolved, Manifest
+from lewm.shipped import shipped
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
+MANIFESTS = shipped("manifests")
 """<env>/offset_<offset>.json and <env>/offset_<offset>_strict.json of the datasets that the shipped recipes give."""
 
 STARTS = ("recorded", "rest")
