@@ -35,12 +35,7 @@ class EpisodeWriter:
       path: of the dataset; nothing may be there.
       metadata: what the arrays have to fit.
       resumable: whether an unfinished dataset is kept and gone on with.
-
-    Attributes:
-      num_committed: episodes that the next resumable writer goes on behind.
     """
-
-    num_committed = 0
 
     def __init__(self, path: str | Path, metadata: Metadata, *, resumable: bool = False) -> None:
         self.path = Path(path)
@@ -68,6 +63,11 @@ class EpisodeWriter:
     def num_episodes(self) -> int:
         """Episodes written so far."""
         return self._columns["lengths"].num_rows
+
+    @property
+    def num_committed(self) -> int:
+        """Episodes that the next resumable writer goes on behind, read from the disk, where nothing is half done."""
+        return int(json.loads((self.partial / "metadata.json").read_text())["num_episodes"])
 
     @property
     def num_frames(self) -> int:
@@ -103,7 +103,6 @@ class EpisodeWriter:
         """Records that the episodes appended so far are complete: a resumable writer goes on behind them."""
         if self._resumable:
             self._describe(None)
-            self.num_committed = self.num_episodes
 
     def intact(self) -> Iterator[bool]:
         """Whether each episode that is there is what was written, in order."""
