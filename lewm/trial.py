@@ -13,8 +13,8 @@ from lewm.config import CONFIGS, EnvConfig, TrainConfig, from_dict
 from lewm.data.normalize import ActionNormalizer
 from lewm.environment import make_env
 from lewm.training.accelerator import choose_device
-from lewm.training.build import build_objective
 from lewm.training.model_spec import ModelSpec, TrainingData
+from lewm.training.objective import build_objective
 
 BATCH_SIZE = 8
 
@@ -42,7 +42,7 @@ def try_step_and_plan() -> float:
         normalizer=ActionNormalizer((0.0,) * len(space.low), (1.0,) * len(space.low)),
         action_low=tuple(map(float, space.low)),
         action_high=tuple(map(float, space.high)),
-        data=TrainingData("", "", config.env.id, env.state_names, env.angles, 0.0, 0),
+        data=TrainingData("", "", config.env.id, env.state_names, env.angles, env.velocities, None, 0.0, 0),
     )
     torch.manual_seed(config.seed)
     model = spec.build_model()

@@ -54,7 +54,9 @@ def program(
                 inherited = stack.enter_context(inherited_options(inherit, words)) if inherit else []
                 check_overrides(config_name, words, inherited)
                 named = f"hydra.help.app_name='{Path(typed[0]).name}'"
-                sys.argv = [typed[0], named, *inherited, *words]  # which Hydra reads
+                # Hydra reads these, and takes all its key=value words from one place among its options.
+                place = next((i for i, word in enumerate(words) if "=" in word and word[0] != "-"), len(words))
+                sys.argv = [typed[0], *words[:place], named, *inherited, *words[place:]]
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)()
             if dist.is_available() and dist.is_initialized():
                 dist.destroy_process_group()
