@@ -1,15 +1,11 @@
-"""The page of an ablation: one HTML file without references to anything outside its folder."""
+"""Page of an ablation: one HTML file without references to anything outside its folder."""
 
-import base64
-import html
 import json
 import math
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,26 +15,9 @@ from lewm.ablation.findings import NO_NOISE, findings, name, number, p_value
 from lewm.ablation.table import Comparison, Table, save_csv
 from lewm.config import WHERE_AND_HOW_FAST
 from lewm.files import write_text
-
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem; }
-h1, h2 { line-height: 1.2; margin: 2rem 0 .6rem; }
-h1 { margin-top: .5rem; }
-.scroll { overflow-x: auto; }
-.scroll img { min-width: 46rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-th, td { padding: .3rem .8rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: Canvas; }
-td small { display: block; }
-th.text, td.text { text-align: left; white-space: normal; min-width: 12rem; }
-tr.failed td, p.failed { color: light-dark(#a30000, #ff8f8f); }
-b.differs { color: light-dark(#a33a00, #ffab73); }
-small, figcaption { opacity: .75; }
-figure { margin: 1rem 0; }
-img { width: 100%; height: auto; background: #fff; border-radius: 6px; padding: .5rem; box-sizing: border-box; }
-pre { background: var(--soft); padding: .7rem; border-radius: 6px; white-space: pre-wrap; overflow-wrap: anywhere; }
-"""
+from lewm.report.markup import document, percent, rate_cell, safe
+from lewm.report.markup import table as html_table
+from lewm.report.media import data_uri
 
 ABOUT_SUCCESS = (
     "Strict success leaves out pairs that are solved at the start. Below a rate is its 95% interval (Wilson, for the"
@@ -69,32 +48,26 @@ def page(table: Table, folder: Path, command: str) -> str:
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     first, failed = next(iter(table.columns)), [cell for cell in table.cells if cell.state == "failed"]
     sections = [
-        f"<h1>{_safe(title)}</h1>",
-        f"<p>{len(table.cells)} cells: {counts}. What every column is compared with: <b>{_safe(first)}</b>.</p>",
-        "".join(f"<p class=failed>{_safe(each.name)} failed: {_safe(each.error)}</p>" for each in failed),
-        "<h2>What differs</h2>",
-        "".join(f"<p>{_safe(line)}</p>" for line in findings(table)),
+        f"<h1>{safe(title)}</h1>",
+        f"<p>{len(table.cells)} cells: {counts}. Every column is compared with <b>{safe(first)}</b>.</p>",
+        "".join(f'<p class="failed">{safe(each.name)} failed: {safe(each.error)}</p>' for each in failed),
+        "<h2>Findings</h2>",
+        "".join(f"<p>{safe(line)}</p>" for line in findings(table)),
         _figure(folder / "overview.png", "A row for each column, a point for each seed, a bar at their mean."),
         _success(table) if "strict_success" in table.metrics else "",
         "<h2>All metrics</h2>",
         _metrics(table),
-        "<p><small>Mean over seeds ± standard deviation. <b class=differs>▲▼</b> differs from the first column beyond"
-        " seed noise.</small></p>",
         "<h2>Learning curves</h2>",
         _figure(folder / "curves.png", "Thin: seeds. Thick: their mean."),
-        "<h2>What the columns were trained with</h2>",
+        "<h2>Settings of the columns</h2>",
         _settings(table),
         "<h2>Cells</h2>",
         _cells(table, folder),
         "<h2>Command and machine</h2>",
-        f"<pre>{_safe(command)}</pre>",
-        f"<p>{_safe(_origin(table))}</p>",
+        f"<pre>{safe(command)}</pre>",
+        f"<p>{safe(_origin(table))}</p>",
     ]
-    head = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_safe(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-    )
-    return head + "<body>\n" + "\n".join(sections) + "\n</body></html>\n"
+    return document(title, sections)
 
 
 def _success(table: Table) -> str:
@@ -104,18 +77,16 @@ def _success(table: Table) -> str:
     for column, cells in table.columns.items():
         pooled, rates = table.pooled_success(column), table.values(column, "strict_success")
         weights = {str(cell.settings.get("regularizer.weight", "")) for cell in cells}
-        row = [_safe(column), _safe(" ".join(sorted(weights))), str(len(rates))]
+        row = [safe(column), safe(" ".join(sorted(weights))), str(len(rates))]
         if rates:
             at_end = float(np.mean(table.values(column, "strict_success_at_end")))
-            counts = f"{pooled.successes}/{pooled.trials}"
-            interval = f"{100 * pooled.low:.1f} to {100 * pooled.high:.1f}"
-            row.append(f"<b>{pooled.rate:.1%}</b> ({counts})<small>{interval}</small>")
-            row += [" ".join(f"{100 * rate:.1f}" for rate in rates), f"{at_end:.1%}"]
+            by_seed = " ".join(f"{100 * rate:.1f}" for rate in rates)
+            row += [rate_cell(pooled._asdict()), by_seed, percent(at_end)]
         row += [""] * (len(headers) - 1 - len(row))
         row += _tests(comparisons[column]) if column in comparisons else ["reference", "", ""]
         rows.append(row)
-    shown = _table([*headers, "only this / only first", "by episodes"], rows)
-    return f"<h2>Success</h2>{shown}<p><small>{ABOUT_SUCCESS}</small></p>"
+    shown = html_table([*headers, "only this / only first", "by episodes"], rows, ABOUT_SUCCESS)
+    return f"<h2>Success</h2>{shown}"
 
 
 def _tests(comparison: Comparison) -> list[str]:
@@ -124,20 +95,20 @@ def _tests(comparison: Comparison) -> list[str]:
         return ["", "", ""]
     difference = f"{100 * success.difference:+.1f}"
     if comparison.differs("strict_success"):
-        difference = f"<b class=differs>{difference}</b>"
+        difference = f'<b class="differs">{difference}</b>'
     known = not math.isnan(success.low)
     difference += f"<small>{f'{100 * success.low:+.1f} to {100 * success.high:+.1f}' if known else NO_NOISE}</small>"
     if not comparison.num_attempts:
         return [difference, "other pairs", ""]
     counts = f"{comparison.better} / {comparison.worse}<small>of {comparison.num_attempts}</small>"
-    return [difference, counts, _safe(p_value(comparison.p_episodes))]
+    return [difference, counts, safe(p_value(comparison.p_episodes))]
 
 
 def _metrics(table: Table) -> str:
     comparisons = {each.column: each for each in table.comparisons}
     rows = []
     for metric in table.metrics:
-        row = [f'<span title="{_safe(metric)}">{_safe(name(metric))}</span>']
+        row = [f'<span title="{safe(metric)}">{safe(name(metric))}</span>']
         for column in table.columns:
             values = table.values(column, metric)
             if not values:
@@ -148,10 +119,11 @@ def _metrics(table: Table) -> str:
                 spread = f"<small>± {number(float(np.std(values, ddof=1)), metric)}</small>"
             if column in comparisons and comparisons[column].differs(metric):
                 mark = "▲" if comparisons[column].metrics[metric].difference > 0 else "▼"
-                text += f" <b class=differs>{mark}</b>"
+                text += f' <b class="differs">{mark}</b>'
             row.append(text + spread)
         rows.append(row)
-    return _table(["", *map(_safe, table.columns)], rows)
+    about = "Mean over seeds ± standard deviation. ▲ and ▼ differ from the first column beyond seed noise."
+    return html_table(["", *table.columns], rows, about)
 
 
 def _settings(table: Table) -> str:
@@ -169,8 +141,8 @@ def _settings(table: Table) -> str:
             and len({repr(config.get(key, missing)) for config in configs.values()}) > 1
         )
     ]
-    rows = [[_safe(key), *(_safe(config.get(key, "")) for config in configs.values())] for key in shown]
-    return _table(["", *map(_safe, table.columns)], rows)
+    rows = [[safe(key), *(safe(config.get(key, "")) for config in configs.values())] for key in shown]
+    return html_table(["", *table.columns], rows, "")
 
 
 def _cells(table: Table, folder: Path) -> str:
@@ -178,13 +150,13 @@ def _cells(table: Table, folder: Path) -> str:
     for cell, row in zip(table.cells, table.rows, strict=True):
         where = os.path.relpath(cell.folder, folder)
         files = [file for file in ("results.json", "log.txt") if (cell.folder / file).exists()]
-        links = [f'<a href="{_safe(where)}/{file}">{file}</a>' for file in files]
-        rate = "" if row.get("strict_success") is None else f"{row['strict_success']:.1%}"
+        links = [f'<a href="{safe(where)}/{file}">{file}</a>' for file in files]
+        rate = "" if row.get("strict_success") is None else percent(row["strict_success"])
         steps = f"{row['steps']}/{cell.config.training.num_steps}"
-        named = f'<a href="{_safe(where)}/">{_safe(cell.name)}</a>' if cell.folder.exists() else _safe(cell.name)
-        rows.append([named, row["status"], rate, steps, " ".join(links), _safe(cell.error)])
+        named = f'<a href="{safe(where)}/">{safe(cell.name)}</a>' if cell.folder.exists() else safe(cell.name)
+        rows.append([named, row["status"], rate, steps, " ".join(links), safe(cell.error)])
         classes.append(row["status"])
-    return _table(["", "state", "strict success", "steps", "files", "error"], rows, classes, text_column=5)
+    return html_table(["", "state", "strict success", "steps", "files", "error"], rows, "", classes, text=5)
 
 
 def _origin(table: Table) -> str:
@@ -208,22 +180,6 @@ def _origin(table: Table) -> str:
 
 
 def _figure(path: Path, caption: str) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    image = f'<div class=scroll><img alt="{caption}" src="data:image/png;base64,{data}"></div>'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-
-
-def _table(
-    headers: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str] = (), text_column: int = -1
-) -> str:
-    """Cells are HTML already."""
-    lines = []
-    for i, row in enumerate(rows):
-        cells = "".join(f"<td{' class=text' if j == text_column else ''}>{cell}</td>" for j, cell in enumerate(row))
-        lines.append(f"<tr{f' class={classes[i]}' if classes else ''}>{cells}</tr>")
-    head = "".join(f"<th{' class=text' if j == text_column else ''}>{header}</th>" for j, header in enumerate(headers))
-    return f"<div class=scroll><table><tr>{head}</tr>{''.join(lines)}</table></div>"
-
-
-def _safe(value: Any) -> str:
-    return html.escape(str(value))
+    image = f'<img alt="{caption}" src="{data_uri(path.read_bytes(), "image/png")}">'
+    scrolling = f'<div class="scroll" tabindex="0">{image}</div>'
+    return f'<figure class="wide">{scrolling}<figcaption>{caption}</figcaption></figure>'

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.ablation.cells import Cell
+from lewm.files import whole_file, without_nan
 from lewm.significance import Difference, holm, sign_flip_test, welch
 from lewm.success_rates import Rate, cluster_sums, success_rate
 from lewm.tracking import read_metrics
@@ -201,7 +202,7 @@ def seconds_per_step(cell: Cell) -> float | None:
 def save_csv(table: Table, path: Path) -> None:
     """Writes the table's rows, empty where a cell has no such number."""
     rows = table.rows
-    with path.open("w", newline="") as file:
+    with whole_file(path) as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(without_nan(rows))

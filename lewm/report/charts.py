@@ -1,83 +1,50 @@
-"""Charts of the evaluation page: inline SVG that takes its colours, light or dark, from the page."""
+"""Charts: matplotlib figures as inline SVG whose colours, light or dark, are those of the page."""
 
 import html
+import io
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import matplotlib
 import numpy as np
-from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike, NDArray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
-WIDTH, HEIGHT = 380, 240
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 10, 42
-ROW = 36
-"""Pixels that a policy takes in the chart of intervals."""
+WIDTH, HEIGHT, ROW = 380, 250, 36
+"""Pixels of a chart, and of a policy in the chart of intervals."""
 
-LABELS = 124
-"""Pixels for the policies' names."""
+FONT_SIZE = 12.5
+NAMES = ("page", "text", "soft", "line", "model", "failed", "baseline", "good")
+INKS = {name: f"#0000{i:02x}" for i, name in enumerate(NAMES, 1)}
+"""Colours by their names in report.css, each a stand-in that as_svg replaces."""
 
 
 class Series(NamedTuple):
     """One line with its quartiles.
 
     Attributes:
-      label: of the legend.
-      style: CSS class that colours it.
+      label: text in the legend.
+      ink: colour, of INKS; dashed where it is failed.
       x: (n,) places.
       quartiles: (3, n) lower quartile, median and upper quartile at each.
     """
 
     label: str
-    style: str
+    ink: str
     x: NDArray[np.float64]
     quartiles: NDArray[np.float64]
 
 
 class Bar(NamedTuple):
-    """A policy's rates, each {rate, low, high} between 0 and 1, `ever` filled and `at_end` hollow."""
+    """Rates of a policy, each {rate, low, high} between 0 and 1, `ever` filled and `at_end` hollow."""
 
     label: str
-    style: str
+    ink: str
     ever: Mapping[str, float]
     at_end: Mapping[str, float]
-
-
-class _Axes:
-    """From values to pixels, linearly, and the lines and labels of both axes."""
-
-    def __init__(self, x: ArrayLike, y: ArrayLike, whole_x: bool = False) -> None:
-        locator = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=whole_x)
-        (self._x_low, self._x_high), (y_low, y_high) = _range(x), _range([*np.ravel(y), 0.0])
-        self._x_ticks = [
-            tick for tick in locator.tick_values(self._x_low, self._x_high) if self._x_low <= tick <= self._x_high
-        ]
-        self._y_ticks = list(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(y_low, y_high))
-        self._y_low, self._y_high = self._y_ticks[0], self._y_ticks[-1]
-
-    def x(self, value: float) -> float:
-        return float(LEFT + (WIDTH - LEFT - RIGHT) * (value - self._x_low) / (self._x_high - self._x_low))
-
-    def y(self, value: float) -> float:
-        return float(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - self._y_low) / (self._y_high - self._y_low))
-
-    def points(self, x: NDArray, y: NDArray) -> str:
-        return " ".join(f"{self.x(a):.1f},{self.y(b):.1f}" for a, b in zip(x, y, strict=True))
-
-    def draw(self, x_label: str, y_label: str) -> str:
-        middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
-        parts = []
-        for tick in self._y_ticks:
-            style, at = "axis" if tick == 0 else "grid", self.y(tick)
-            parts.append(f'<line class="{style}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-            parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{_short(tick)}</text>')
-        for tick in self._x_ticks:
-            parts.append(
-                f'<text x="{self.x(tick):.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{_short(tick)}</text>'
-            )
-        parts.append(f'<text x="{middle_x}" y="{HEIGHT - 6}" text-anchor="middle">{html.escape(x_label)}</text>')
-        turned = f'transform="rotate(-90 12 {middle_y})"'
-        parts.append(f'<text x="12" y="{middle_y}" text-anchor="middle" {turned}>{html.escape(y_label)}</text>')
-        return "".join(parts)
 
 
 def curves(
@@ -92,106 +59,107 @@ def curves(
 
     Args:
       series: at least one.
-      x_label, y_label: of the axes, with units.
-      about: what a screen reader says.
-      whole_x: label whole numbers only.
+      x_label, y_label: names of the axes, with units.
+      about: text for a screen reader.
+      whole_x: whether only whole numbers are labelled.
       edge: name and height of a line across the chart.
     """
-    heights = np.concatenate([each.quartiles.ravel() for each in series])
-    axes = _Axes(np.concatenate([each.x for each in series]), [*heights, *([edge[1]] if edge else [])], whole_x)
-    parts, keys = [axes.draw(x_label, y_label)], [(each.label, each.style) for each in series]
+    figure, axes = _axes(x_label, y_label)
+    for each in series:
+        (low, median, high), ink = each.quartiles, INKS[each.ink]
+        axes.fill_between(each.x, low, high, color=ink, alpha=0.16, linewidth=0)
+        dashes, dot = "--" if each.ink == "failed" else "-", "o" if len(each.x) == 1 else None
+        axes.plot(each.x, median, dashes, color=ink, linewidth=2, marker=dot, label=each.label)
     if edge:
-        at = f"{axes.y(edge[1]):.1f}"
-        parts.append(f'<line class="edge" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>')
-        keys.append((edge[0], "edge"))
-    for each in series:
-        low, _, high = each.quartiles
-        around = axes.points(np.concatenate([each.x, each.x[::-1]]), np.concatenate([low, high[::-1]]))
-        parts.append(f'<polygon class="band {each.style}" points="{around}"/>')
-    for each in series:
-        points = axes.points(each.x, each.quartiles[1])
-        parts.append(f'<polyline class="line {each.style}" points="{points}"/>')
-        if len(each.x) == 1:
-            x, y = points.split(",")
-            parts.append(f'<circle class="dot {each.style}" cx="{x}" cy="{y}" r="4"/>')
-    return legend(keys) + _svg("".join(parts), HEIGHT, about)
+        axes.axhline(edge[1], color=INKS["good"], linestyle=":", linewidth=1.5, label=edge[0])
+    axes.axhline(0, color=INKS["soft"], linewidth=1)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=whole_x))
+    axes.margins(x=0 if max(len(each.x) for each in series) > 1 else 0.5)
+    return as_svg(figure, about)
 
 
-def histogram(values: NDArray, marks: Mapping[str, float], x_label: str, y_label: str, about: str) -> str:
+def histogram(values: NDArray[np.float64], marks: Mapping[str, float], x_label: str, y_label: str, about: str) -> str:
     """Counts of (n,) values, with a vertical line for each mark."""
     counts, edges = np.histogram(values, bins=int(np.clip(np.sqrt(len(values)) * 2, 5, 30)))
-    axes = _Axes([*edges, *marks.values()], counts)
-    parts = [axes.draw(x_label, y_label)]
+    figure, axes = _axes(x_label, y_label)
     for count, left, right in zip(counts, edges, edges[1:], strict=False):
-        x, y = axes.x(left), axes.y(count)
-        box = f'x="{x:.1f}" y="{y:.1f}" width="{max(axes.x(right) - x - 1, 1):.1f}" height="{axes.y(0) - y:.1f}"'
-        parts.append(f'<rect class="column" {box}><title>{count}: {_short(left)} to {_short(right)}</title></rect>')
-    for line, value in enumerate(marks.values()):
-        at = f"{axes.x(value):.1f}"
-        parts.append(f'<line class="mark mark{line}" x1="{at}" x2="{at}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-    keys = [(f"{label} {value:.1f}", f"mark{line}") for line, (label, value) in enumerate(marks.items())]
-    return legend(keys) + _svg("".join(parts), HEIGHT, about)
+        tip = f"{count}: {_short(left)} to {_short(right)}"
+        axes.bar(left, count, (right - left) * 0.96, align="edge", color=INKS["model"])[0].set_gid(f"tip {tip}")
+    for (label, value), dashes in zip(marks.items(), ("-", "--"), strict=True):
+        axes.axvline(value, color=INKS["failed"], linestyle=dashes, linewidth=2, label=f"{label} {value:.1f}")
+    axes.axhline(0, color=INKS["soft"], linewidth=1)
+    return as_svg(figure, about)
 
 
 def intervals(bars: Sequence[Bar], about: str) -> str:
     """A row for each policy: success and success at the end, in percent, each with its interval."""
-    bottom = TOP + ROW * len(bars)
-
-    def x(share: float) -> float:
-        return LABELS + (WIDTH - LABELS - RIGHT - 6) * share
-
-    parts = []
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        style = "axis" if share == 0 else "grid"
-        parts.append(f'<line class="{style}" x1="{x(share)}" x2="{x(share)}" y1="{TOP}" y2="{bottom}"/>')
-        parts.append(f'<text x="{x(share)}" y="{bottom + 17}" text-anchor="middle">{100 * share:.0f}</text>')
-    parts.append(f'<text x="{x(0.5)}" y="{bottom + 36}" text-anchor="middle">strict success, % of the pairs</text>')
-    for i, bar in enumerate(bars):
-        middle = TOP + ROW * (i + 0.5)
-        parts.append(
-            f'<text x="{LABELS - 8}" y="{middle + 4}" text-anchor="end" class="name">{html.escape(bar.label)}</text>'
-        )
-        for rate, dot, y in ((bar.ever, "dot", middle - 6), (bar.at_end, "ring", middle + 6)):
+    figure, axes = _axes("strict success, % of the pairs", "", height=ROW * len(bars) + 70)
+    for row, bar in enumerate(bars):
+        for rate, fill, y in ((bar.ever, INKS[bar.ink], row - 0.17), (bar.at_end, INKS["page"], row + 0.17)):
             if np.isnan(rate["rate"]):
                 continue
-            low, at, high = (f"{x(rate[key]):.1f}" for key in ("low", "rate", "high"))
-            said = f"{bar.label}: {rate['rate']:.1%}, 95% interval {rate['low']:.1%} to {rate['high']:.1%}"
-            parts.append(
-                f"<g><title>{html.escape(said)}</title>"
-                f'<line class="whisker {bar.style}" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>'
-                f'<circle class="{dot} {bar.style}" cx="{at}" cy="{y}" r="4"/></g>'
-            )
-    keys = [("at any time", "filled"), ("at the end", "hollow")]
-    return legend(keys) + _svg("".join(parts), bottom + BOTTOM, about)
+            shares = 100 * np.array([rate["low"], rate["rate"], rate["high"]])
+            (line,) = axes.plot(shares, [y] * 3, color=INKS[bar.ink], linewidth=2, marker="o", markevery=[1])
+            line.set(markerfacecolor=fill, markeredgewidth=2, clip_on=False)
+            line.set_gid(f"tip {bar.label}: {shares[1]:.1f}%, 95% interval {shares[0]:.1f} to {shares[2]:.1f}%")
+    for label, fill in (("at any time", INKS["model"]), ("at the end", INKS["page"])):
+        axes.plot([], [], "o", color=INKS["model"], markerfacecolor=fill, markeredgewidth=2, label=label)
+    axes.set(xlim=(0, 100), ylim=(len(bars) - 0.5, -0.5), xticks=range(0, 101, 25))
+    axes.set_yticks(range(len(bars)), [bar.label for bar in bars], color=INKS["text"])
+    axes.axvline(0, color=INKS["soft"], linewidth=2)
+    return as_svg(figure, about)
 
 
-def quartiles(values: NDArray, x: NDArray, label: str, style: str) -> Series | None:
+def quartiles(values: NDArray[np.float64], x: NDArray[np.float64], label: str, ink: str) -> Series | None:
     """The quartiles of (..., n) values over all axes but the last; nan are left out, and None if nothing is left."""
     known = ~np.isnan(values).all(axis=tuple(range(values.ndim - 1)))
     if not values.size or not known.any():
         return None
     rows = values.reshape(-1, values.shape[-1])[:, known]
-    return Series(label, style, x[known].astype(float), np.nanpercentile(rows, [25, 50, 75], axis=0))
+    return Series(label, ink, x[known].astype(float), np.nanpercentile(rows, [25, 50, 75], axis=0))
 
 
-def legend(keys: Sequence[tuple[str, str]]) -> str:
-    """Labels with a swatch of their CSS class."""
-    items = "".join(f'<li><i class="key {style}"></i>{html.escape(label)}</li>' for label, style in keys)
-    return f'<ul class="legend">{items}</ul>'
+def as_svg(figure: Figure, about: str) -> str:
+    """A figure as an SVG element: inks become the page's colours, an artist's gid "tip ..." what a pointer is told.
+
+    Args:
+      figure: drawn in INKS; one of its axes may have labelled artists for a legend.
+      about: text for a screen reader.
+    """
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if labels:
+        style = {"ncols": 3, "frameon": False, "labelcolor": INKS["soft"], "fontsize": FONT_SIZE}
+        style |= {"borderaxespad": 0, "borderpad": 0.2, "handlelength": 1.4, "handletextpad": 0.4, "columnspacing": 1}
+        figure.legend(handles, labels, loc="outside upper left", **style)
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lewm"}):  # text stays text; the same each time
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    drawn = re.sub(r"<(metadata|style).*?</\1>|<!--.*?-->", "", file.getvalue(), flags=re.DOTALL)
+    view = re.search(r'<svg[^>]*viewBox="([^"]*)"[^>]*>', drawn)
+    assert view
+    drawn = re.sub(r'<g id="tip ([^"]*)">', r"<g><title>\1</title>", drawn[view.end() :])
+    drawn = re.sub(r'<g id="[^"]*">', "<g>", drawn)  # a page has several charts, and an id once
+    for name, ink in INKS.items():
+        drawn = drawn.replace(ink, f"var(--{name})")
+    return f'<svg class="chart" viewBox="{view[1]}" role="img" aria-label="{html.escape(about)}">{drawn}'
 
 
-def _range(values: ArrayLike) -> tuple[float, float]:
-    """Lowest and highest value, apart from one another."""
-    low, high = float(np.min(values)), float(np.max(values))
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+def _axes(x_label: str, y_label: str, height: int = HEIGHT) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes in the style of the page."""
+    figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[:].set_visible(False)
+    axes.grid(axis="x" if not y_label else "y", color=INKS["line"], linewidth=0.75)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, pad=6, labelsize=FONT_SIZE, labelcolor=INKS["soft"])
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+    for axis, label in ((axes.xaxis, x_label), (axes.yaxis, y_label)):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+        axis.set_label_text(label, color=INKS["soft"], fontsize=FONT_SIZE)
+    return figure, axes
 
 
 def _short(value: float) -> str:
     """A tick's label: 4 digits at most, a real minus sign, no trailing zeros."""
     text = f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.0e}"
     return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _svg(content: Any, height: float, about: str) -> str:
-    view = f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{html.escape(about)}"'
-    return f'<svg class="chart" {view}>{content}</svg>'

@@ -12,6 +12,9 @@ from lewm.report.markup import percent
 NAMES = {"random": "random actions", "no_op": "no action", "replay": "recorded actions"}
 """How baselines are called on the page; others by their own names."""
 
+INKS_OF = {"reached": "model", "failed": "failed"}
+"""Colours of outcomes, of charts.INKS."""
+
 Traces = Mapping[str, NDArray[Any]]
 """The arrays of traces.npz, any of which may be absent."""
 
@@ -106,7 +109,9 @@ def _by_outcome(values: NDArray, x: NDArray, groups: Mapping[str, NDArray[np.boo
     """The quartiles of (P, ..., n) values over the pairs of each group, if there are any."""
     if not values.size:
         return []
-    series = [quartiles(values[rows], x, f"{outcome} ({rows.sum()})", outcome) for outcome, rows in groups.items()]
+    series = [
+        quartiles(values[rows], x, f"{outcome} ({rows.sum()})", INKS_OF[outcome]) for outcome, rows in groups.items()
+    ]
     return [each for each in series if each]
 
 

@@ -1,11 +1,30 @@
-"""Numbers, tables and escaped text as HTML."""
+"""Markup of pages: the document around them, tables, numbers and escaped text as HTML."""
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+STYLE = Path(__file__).with_name("report.css")
 NONE = "\N{EN DASH}"
+
+
+def document(title: str, sections: Iterable[str], script: str = "") -> str:
+    """A whole page that needs nothing outside itself.
+
+    Args:
+      title: text for the browser's tab.
+      sections: HTML, one below the other; empty ones are left out.
+      script: JavaScript at the end of the page.
+    """
+    head = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{safe(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<style>{STYLE.read_text()}</style></head>"
+    )
+    end = f"<script>\n{script}</script>" if script else ""
+    return f"{head}\n<body><main>\n" + "\n".join(filter(None, sections)) + f"\n</main>{end}</body></html>\n"
 
 
 def safe(value: Any) -> str:
@@ -45,7 +64,7 @@ def table(
     Args:
       headers: of the columns; text.
       rows: cells that are HTML already; the first names its row.
-      caption: what to say above it, or nothing; HTML.
+      caption: HTML above it, or "".
       classes: of the rows, or none.
       text: the column beside the first that holds words instead of numbers, if there is one.
     """

@@ -14,11 +14,11 @@ from lewm.evaluation.film_choice import failures_first
 from lewm.evaluation.results import read_results
 from lewm.files import write_text
 from lewm.report.figures import Traces, figures, policies
-from lewm.report.markup import interval, number, percent, rate_cell, safe, table
+from lewm.report.markup import document, interval, number, percent, rate_cell, safe, table
 from lewm.report.media import FPS
 from lewm.report.pictures import film_section, imagination_section
 
-STYLE, SCRIPT = (Path(__file__).with_name(name) for name in ("report.css", "report.js"))
+SCRIPT = Path(__file__).with_name("report.js")
 OF_PAIRS = ("distances", "z_distance", "best_costs")
 """Arrays of traces.npz with a row for each pair."""
 
@@ -66,13 +66,7 @@ def page(results: Mapping[str, Any], traces: Traces, folder: Path) -> str:
         sections += [_summary(results), _success(results), _charts(results, traces)]
         sections += [film_section(results, folder), imagination_section(traces), _pairs(results)]
     sections += [_diagnostics(results["diagnostics"]), _origin(results, folder)]
-    head = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{safe(name)}: evaluation</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<style>{STYLE.read_text()}</style></head>"
-    )
-    script = f"<script>\nconst FPS = {FPS};\n{SCRIPT.read_text()}</script>"
-    return f"{head}\n<body><main>\n" + "\n".join(filter(None, sections)) + f"\n</main>{script}</body></html>\n"
+    return document(f"{name}: evaluation", sections, f"const FPS = {FPS};\n{SCRIPT.read_text()}")
 
 
 def _summary(results: Mapping[str, Any]) -> str:

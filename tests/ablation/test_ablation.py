@@ -262,7 +262,9 @@ def test_the_page_links_to_cells_and_shows_the_error_of_a_failed_one(cells, tmp_
 def test_the_page_shows_each_columns_weight(cells, tmp_path):
     fill(cells, {"sigreg": 0.9, "none": 0.4}, {})
     save_report(Table(cells), tmp_path, "")
-    assert "<tr><td>regularizer.weight</td><td>1.0</td><td>0.0</td></tr>" in page(Table(cells), tmp_path, "")
+    assert '<tr><th scope="row">regularizer.weight</th><td>1.0</td><td>0.0</td></tr>' in page(
+        Table(cells), tmp_path, ""
+    )
 
 
 def test_a_cell_is_shown_with_the_weight_it_was_begun_with(cells):
