@@ -1,9 +1,25 @@
 """Many copies of an environment side by side."""
 
+from dataclasses import replace
+
+import gymnasium as gym
 import numpy as np
 
 from lewm.evaluation.env_pool import EnvPool
-from tests.walk_env import walk_config
+from tests.walk_env import Walk, walk_config
+
+
+class Counted(Walk):
+    """A walk that counts how many of them are made."""
+
+    num_made = 0
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        Counted.num_made += 1
+
+
+gym.register("tests/Counted-v0", Counted)
 
 
 def test_actions_are_clipped_to_the_action_space():
@@ -19,3 +35,12 @@ def test_questions_about_states_leave_the_episodes_where_they_are():
     pool.draw(np.array([[0.5, 0.5]]))
     pool.complete(np.array([[0.4, 0.4]]))
     np.testing.assert_array_equal(pool.step(np.zeros((1, 1, 2), np.float32)).states[:, 0], begun)
+
+
+def test_environments_are_made_when_they_are_needed_and_used_again():
+    pool = EnvPool(replace(walk_config(), id="tests/Counted-v0"))
+    made = []
+    for num_episodes in (1, 3, 2, 3):
+        pool.begin(np.full((num_episodes, 2), 0.5))
+        made.append(Counted.num_made)
+    assert made == [2, 4, 4, 4]  # one more answers questions about states

@@ -186,7 +186,7 @@ def test_probes_of_other_data_are_fitted_on_every_second_episode_and_judged_on_t
     validation = plan.draw_validation(run, two_room_data, nothing, everything)
     for clip, first in ((validation.fit, 0), (validation.held_out, 1)):
         own = np.concatenate([two_room_data.states[two_room_data.index.frames(i)] for i in everything[first::2]])
-        states = set(map(tuple, own.astype(np.float32)))
+        states = set(map(tuple, own))
         assert {tuple(state) for state in clip.states.flatten(0, 1).numpy()} <= states
 
 
