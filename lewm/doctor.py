@@ -101,20 +101,14 @@ def device() -> str:
 
 
 def bfloat16() -> str:
-    """The hardware that computes in bfloat16."""
-    import torch
+    """The hardware that calculates in bfloat16."""
+    from lewm.precision import has_bfloat16
+    from lewm.training.accelerator import choose_device
 
-    if torch.cuda.is_available():
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "by the GPU"
-        raise MissingError("not by this GPU")
-    try:
-        is_supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    except (AttributeError, RuntimeError):  # a torch without oneDNN
-        is_supported = False
-    if not is_supported:
-        raise MissingError("not by this CPU")
-    return "by the CPU"
+    chosen = choose_device("auto")
+    if not has_bfloat16(chosen):
+        raise MissingError(f"not in the {'GPU' if chosen == 'cuda' else 'CPU'}")
+    return f"in the {'GPU' if chosen == 'cuda' else 'CPU'}"
 
 
 COMPILED = "import torch; x = torch.compile(lambda x: torch.sin(x) + 1)(torch.zeros(8)); assert bool((x == 1).all())"

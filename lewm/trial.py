@@ -42,7 +42,17 @@ def try_step_and_plan() -> float:
         normalizer=ActionNormalizer((0.0,) * len(space.low), (1.0,) * len(space.low)),
         action_low=tuple(map(float, space.low)),
         action_high=tuple(map(float, space.high)),
-        data=TrainingData("", "", config.env.id, env.state_names, env.angles, env.velocities, None, 0.0, 0),
+        data=TrainingData(
+            path="",
+            content_hash="",
+            env_id=config.env.id,
+            state_names=env.state_names,
+            angles=env.angles,
+            velocities=env.velocities,
+            collected_by=None,
+            val_fraction=0.0,
+            split_seed=0,
+        ),
     )
     torch.manual_seed(config.seed)
     model = spec.build_model()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lewm import doctor
+from lewm import doctor, precision
 from lewm.doctor import Check, MissingError, examine, report
 from scripts import doctor as program
 
@@ -79,11 +79,12 @@ def test_a_gpu_that_torch_does_not_see_is_missing(monkeypatch):
         doctor.device()
 
 
-def test_a_torch_that_cannot_say_has_no_bfloat16(monkeypatch):
+@pytest.mark.parametrize("has_it", [True, False])
+def test_bfloat16_is_there_where_auto_chooses_it(has_it, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
-    with pytest.raises(MissingError, match="not by this CPU"):
-        doctor.bfloat16()
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: has_it)
+    check = next(check for check in doctor.CHECKS if check.name == "bfloat16")
+    assert examine(check)[1:] == ((True, "in the CPU") if has_it else (False, "not in the CPU"))
 
 
 @pytest.mark.parametrize(

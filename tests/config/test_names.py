@@ -36,7 +36,7 @@ def test_a_program_refuses_a_bad_name_in_one_line_and_writes_nothing(program, na
 
 
 def test_cells_of_odd_values_have_names_of_folders(tmp_path):
-    sweep = ["data.path='/tmp/ä',../up,'a b'", "regularizer='{name: none}',sigreg", "seed=0,1"]
+    sweep = ["data.path='/tmp/ä',../up,'a b'", "model.flow='{name: affine_coupling}',null", "seed=0,1"]
     names = [cell.name for cell in make_cells(sweep, tmp_path)]
     assert len(set(names)) == 12 and [name for name in names if not FolderName(RESERVED).allows(name)] == []
 
