@@ -111,7 +111,7 @@ def choose_data(config: PlanConfig, run: Run, env: EnvConfig) -> Episodes:
     """Dataset of the pairs: the one of data_path=, else the run's own, or data/<env> for another environment."""
     path = config.data_path
     if path is None and env.name != run.config.env.name:
-        path = str(dataset_path(env))
+        path = str(dataset_path(env, run.config.data.root))
     data = run.data(path)
     data.check_fits(env)
     return data

@@ -50,9 +50,9 @@ class DatasetIdentity:
 
     @classmethod
     def recorded(cls, data: Episodes) -> "DatasetIdentity | None":
-        """The identity of a dataset that was collected here; None of imported, merged and split ones."""
+        """The identity of a dataset that was collected here; None of imported, merged, split and resized ones."""
         metadata, collection = data.metadata, data.metadata.collection
-        if not {"expert", "seed", "max_steps"} <= collection.keys():
+        if not {"expert", "seed", "max_steps"} <= collection.keys() or "resized_from" in collection:
             return None
         return cls(
             env_id=metadata.env_id,
@@ -66,14 +66,24 @@ class DatasetIdentity:
 
     @property
     def fingerprint(self) -> str:
-        """The first 12 hex digits of a SHA-256 of all fields."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        """The first 12 hex digits of a SHA-256 of all fields; 2 and 2.0 are the same number."""
+        values = asdict(self) | {"expert": _with_floats(self.expert), "env_kwargs": _with_floats(self.env_kwargs)}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def differences(self, other: "DatasetIdentity") -> dict[str, tuple[Any, Any]]:
         """Dotted keys in which two identities differ, each with both values."""
         ours, theirs = (flat(json.loads(json.dumps(asdict(each)))) for each in (self, other))
         keys = sorted(ours.keys() | theirs.keys())
         return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
+
+
+def _with_floats(values: Any) -> Any:
+    """Nested values with a float for every whole number."""
+    if isinstance(values, dict):
+        return {key: _with_floats(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_with_floats(value) for value in values]
+    return float(values) if isinstance(values, int) and not isinstance(values, bool) else values
 
 
 def dataset_path(env: EnvConfig, root: str | Path = "data") -> Path:

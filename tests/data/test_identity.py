@@ -3,7 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from rich.progress import Progress
 
+from lewm.data.convert.editing import NativeSource, copy
+from lewm.data.convert.resizing import Resize
+from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.identity import DatasetIdentity, choose_path, dataset_path, open_dataset
 from lewm.errors import InputError
 from tests.conftest import two_room_config
@@ -45,6 +49,22 @@ def test_another_wish_is_another_folder(other):
 def test_the_folder_does_not_depend_on_what_the_episodes_do_not_depend_on():
     assert dataset_path(replace(ENV, frameskip=1)) == dataset_path(ENV)
     assert dataset_path(ENV, "elsewhere").relative_to("elsewhere") == dataset_path(ENV).relative_to("data")
+
+
+@pytest.mark.parametrize("noise_std", [2, 2.0])
+def test_a_whole_number_is_the_same_wish_with_and_without_its_point(noise_std):
+    same = changed(expert=ENV.collection.expert | {"noise_std": noise_std})
+    assert dataset_path(same) == dataset_path(ENV)
+    assert dataset_path(changed(expert=ENV.collection.expert | {"noise_std": True})) != dataset_path(same)
+
+
+def test_resized_data_are_not_taken_for_data_that_were_collected_in_that_size(two_room_data, tmp_path):
+    source = NativeSource(two_room_data, resize=Resize(64))
+    with EpisodeWriter(tmp_path / "data", source.metadata) as writer:
+        copy(source, writer, Progress(disable=True), "")
+    data, lines = told(replace(ENV, frame_size=64), tmp_path / "data")
+    assert DatasetIdentity.recorded(data) is None
+    assert len(lines) == 1
 
 
 def test_the_folder_of_the_default_configuration_stays_the_same():
