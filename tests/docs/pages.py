@@ -1,6 +1,7 @@
 """The pages of the documentation and the fenced blocks in them."""
 
 import re
+import shlex
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,10 @@ ROOT = Path(__file__).parents[2]
 RUN = "two_room_micro_sigreg_seed0"
 """Name of the run of README's first command."""
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+TOOLS = ("pytest", "tensorboard", "zensical", "bash")
+"""Programs of a command that are no files of this repository."""
 
 
 class Block(NamedTuple):
@@ -46,3 +51,16 @@ def commands() -> list[tuple[str, str]]:
         for line in block.text.replace("\\\n", " ").splitlines()
         if line.strip() and not line.startswith("#")
     ]
+
+
+def program_and_arguments(command: str) -> tuple[str, list[str]]:
+    """What a command starts behind its launchers, as a file or a tool, and the arguments of that.
+
+    `lewm train-head run=a` starts scripts/train_head.py, `lewm train` train.py.
+    """
+    words = shlex.split(command)
+    index = next(i for i, word in enumerate(words) if word.endswith(".py") or word in (*TOOLS, "lewm"))
+    if words[index] != "lewm":
+        return words[index], words[index + 1 :]
+    name = words[index + 1].replace("-", "_")
+    return "train.py" if name == "train" else f"scripts/{name}.py", words[index + 2 :]

@@ -1,7 +1,6 @@
 """Every command of the documentation is one that its program takes."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from lewm.ablation.cells import make_cells
 from lewm.config.command_line import check_overrides
 from scripts import data
 from scripts.ablate import read_arguments
-from tests.docs.pages import ROOT, commands
+from tests.docs.pages import ROOT, TOOLS, commands, program_and_arguments
 
 COMMANDS = sorted({command for _, command in commands()})
 HYDRA = {
@@ -19,20 +18,6 @@ HYDRA = {
     "scripts/collect.py": "collect",
     "scripts/train_head.py": "train_head",
 }
-LAUNCHERS = ("uv", "run", "python", "accelerate", "launch")
-TOOLS = ("pytest", "tensorboard", "zensical", "bash")
-
-
-def program_and_arguments(command: str) -> tuple[str, list[str]]:
-    """What a command starts behind its launchers and their options, and the arguments of that."""
-    words = shlex.split(command)
-    index = next(i for i, word in enumerate(words) if word.endswith(".py") or word in TOOLS)
-    before = [word for word in words[:index] if not word.startswith("-")]
-    options = [word for word in before if word not in LAUNCHERS]
-    assert all(word in ("mujoco", "slurm", "docs") or (ROOT / word).exists() for word in options), options
-    return words[index], words[index + 1 :]
-
-
 PARSED = {command: program_and_arguments(command) for command in COMMANDS}
 
 

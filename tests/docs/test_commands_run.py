@@ -7,7 +7,7 @@ import pytest
 
 from lewm.data.identity import dataset_path
 from scripts import compare, data, plan, train_head
-from tests.docs.pages import RUN, commands
+from tests.docs.pages import RUN, commands, program_and_arguments
 from tests.programs import TINY_EVALUATION, compose, run_program
 
 MAIN = {
@@ -27,13 +27,12 @@ MAIN_PATH = {
 
 
 def program_of(command: str) -> str:
-    return next(word for word in shlex.split(command) if word.endswith(".py"))
+    return program_and_arguments(command)[0]
 
 
 def shrunken(command: str) -> list[str]:
     """The arguments of a command, and what makes its work small; the working directory holds the run."""
-    words = shlex.split(command.replace(DATASET, str(next(Path("data/two_room").iterdir()))))
-    arguments, program = words[words.index(program_of(command)) + 1 :], program_of(command)
+    program, arguments = program_and_arguments(command.replace(DATASET, str(next(Path("data/two_room").iterdir()))))
     if program == "scripts/train_head.py":
         return [*arguments, "fitting.num_steps=2", "num_threads=1"]
     if program == "scripts/plan.py":

@@ -1,6 +1,5 @@
 """The commands of docs/data.md are given in their order, on a few short recordings."""
 
-import shlex
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import train
 from lewm.data.episodes import Episodes
 from scripts import collect, data
 from tests.data.films import write_video
-from tests.docs.pages import commands
+from tests.docs.pages import commands, program_and_arguments
 from tests.programs import TINY_TRAINING, run_program
 
 COMMANDS = [command for page, command in commands() if page == "docs/data.md"]
@@ -30,9 +29,8 @@ def record(folder: Path, episodes: Episodes) -> None:
 
 def give(command: str) -> object:
     """Gives a command, with what makes its work small; what its program ends with."""
-    words = shlex.split(command)
-    program = next(word for word in words if word.endswith(".py"))
-    arguments = [word for word in words[words.index(program) + 1 :] if not word.startswith("num_episodes=")]
+    program, words = program_and_arguments(command)
+    arguments = [word for word in words if not word.startswith("num_episodes=")]
     if program == "train.py":
         return run_program(train.main, *arguments, *TRAINING)
     if program == "scripts/collect.py":
@@ -53,7 +51,8 @@ def folder(tmp_path_factory, two_room_data) -> Path:
 
 
 def test_the_page_has_a_command_for_each_thing_that_is_done_with_data() -> None:
-    words = {word for command in COMMANDS for word in shlex.split(command)}
+    parsed = [program_and_arguments(command) for command in COMMANDS]
+    words = {word for program, arguments in parsed for word in (program, *arguments)}
     assert {"convert", "validate", "preview", "info", "merge", "split", "train.py", "scripts/collect.py"} <= words
 
 
