@@ -20,9 +20,9 @@ DATASET = str(dataset_path(compose().env))
 """Folder of the dataset of README's first command; the small one of these tests is beside it."""
 COMMANDS = {command for _, command in commands() if f"runs/{RUN}" in command or DATASET in command}
 MAIN_PATH = {
-    f"uv run scripts/plan.py run=runs/{RUN} planner=cem name=plan_cem",
-    f"uv run scripts/compare.py runs/{RUN} runs/{RUN}/plan_cem",
-    f"uv run scripts/data.py info {DATASET}",
+    f"uv run lewm plan run=runs/{RUN} planner=cem name=plan_cem",
+    f"uv run lewm compare runs/{RUN} runs/{RUN}/plan_cem",
+    f"uv run lewm data info {DATASET}",
 }
 
 
