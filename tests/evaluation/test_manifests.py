@@ -130,7 +130,9 @@ def test_data_whose_states_the_environment_does_not_know_are_refused_in_one_line
     two_room_data, tmp_path, num_numbers, strict
 ):
     path = tmp_path / "data"
-    with EpisodeWriter(path, replace(two_room_data.metadata, state_names=[f"number_{i}" for i in range(num_numbers)])) as writer:
+    with EpisodeWriter(
+        path, replace(two_room_data.metadata, state_names=[f"number_{i}" for i in range(num_numbers)])
+    ) as writer:
         pixels, actions = two_room_data.pixels[:21], two_room_data.actions[:20]
         writer.append(pixels, np.zeros((21, num_numbers)), actions)
     words = f"the states of {path} have {num_numbers} numbers.*TwoRoom.*env=recorded"
