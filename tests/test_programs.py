@@ -467,16 +467,19 @@ def edit_metadata(path, **changes):
     (path / "metadata.json").write_text(json.dumps(described))
 
 
+def double_actions(path):
+    """Makes an action of four numbers of one of two."""
+    np.save(path / "actions.npy", np.load(path / "actions.npy").repeat(2, 1))
+    edit_metadata(path, action_low=[-1.0] * 4, action_high=[1.0] * 4)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
         (shutil.rmtree, ["no dataset", "collect.py"]),
         (lambda path: edit_metadata(path, env_id="envs:lewm/Other-v0"), ["envs:lewm/Other-v0", "envs:lewm/TwoRoom-v0"]),
         (lambda path: edit_metadata(path, frame_size=64), ["64", "48"]),
-        (
-            lambda path: np.save(path / "actions.npy", np.load(path / "actions.npy").repeat(2, 1)),
-            ["4", "2", "data_path"],
-        ),
+        (lambda path: double_actions(path), ["4", "2", "data_path"]),
     ],
 )
 def test_planning_on_data_that_do_not_fit_the_model_is_refused(copied, two_room_data, tmp_path, damage, words):

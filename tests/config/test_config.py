@@ -23,6 +23,7 @@ from lewm.config import (
     save,
 )
 from lewm.config.command_line import check_overrides
+from lewm.data.identity import choose_path
 from lewm.errors import InputError
 from lewm.heads.config import TrainHeadConfig
 from lewm.models.rollout.build import build_rollout
@@ -79,7 +80,7 @@ def test_every_head_composes_with_train_head(option):
 @pytest.mark.parametrize("name", ENVS)
 def test_every_environment_composes_with_collect(name):
     config = compose(f"env={name}", program="collect", schema=CollectConfig)
-    assert config.data_path.endswith(config.env.name)
+    assert choose_path(config.env, config.data_path, config.data_root).parent.name == config.env.name
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -195,7 +196,7 @@ def test_what_is_spelt_right_is_let_through(program, arguments):
         ("resume", 1, "resume=1"),
         ("seed", None, "seed=None"),
         ("data.path", 7, "data.path=7"),
-        ("data.path", None, "data.path=None"),
+        ("data.root", None, "data.root=None"),
         ("model.encoder", "vit", "model.encoder='vit'"),
         ("training", 5, "training=5"),
         ("training.nun_steps", 5, "'training.nun_steps'"),
