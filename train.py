@@ -29,6 +29,7 @@ from lewm.diagnostics.validation import Validation
 from lewm.environment import make_env
 from lewm.errors import InputError
 from lewm.evaluation.evaluate import evaluate
+from lewm.evaluation.evaluation_episodes import EvaluationEpisodes, choose_episodes
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import choose_manifest
 from lewm.evaluation.mpc_policy import MPCPolicy
@@ -64,7 +65,12 @@ def main(config: TrainConfig) -> None:
             check_same_data(checkpoint, data)
         train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
         env = config.env if isinstance(config.env, EnvConfig) else None
-        manifest = choose_manifest(data, held_out, env, config.evaluation, console.print) if env else None
+        pairs = None
+        if env:
+            make = partial(provide, accelerator=accelerator, progress=progress)
+            split, split_seed = config.evaluation.split, config.data.split_seed
+            episodes = choose_episodes(split, data, held_out, env, split_seed, make)
+            pairs = episodes, choose_manifest(episodes, env, config.evaluation, console.print)
 
         initial = Checkpoint.open(find_checkpoint(Path(config.init_from))) if config.init_from else None
         spec = ModelSpec.of(config, data, ActionNormalizer.fit(training_actions(data, train_ids)))
@@ -100,7 +106,7 @@ def main(config: TrainConfig) -> None:
         for head in head_configs:
             fitted = fit_head(run.model, spec, data, head, seed=config.seed, progress=progress)
             save_head(run.path, head, fitted, run.checkpoint.weights_hash)
-        results = evaluate_run(run, config, data, manifest, validation(run.model), progress)
+        results = evaluate_run(run, config, pairs, validation(run.model), progress)
     print_results(results, config.run_dir, console)
     console.print(f"checkpoint: {run.checkpoint.path}\ncurves: tensorboard --logdir {config.output_dir}")
 
@@ -108,22 +114,19 @@ def main(config: TrainConfig) -> None:
 def evaluate_run(
     run: Run,
     config: TrainConfig,
-    data: Episodes,
-    manifest: Manifest | None,
+    pairs: tuple[EvaluationEpisodes, Manifest] | None,
     diagnostics: dict[str, float],
     progress: Progress,
 ) -> dict[str, Any]:
-    """Plans on the pairs of the manifest, if there are any, and writes results and report into the run folder."""
+    """Plans on the pairs, if there are any, and writes results and report into the run folder."""
     identity = describe_model(run)
-    if manifest is None or not isinstance(config.env, EnvConfig):
+    if pairs is None or not isinstance(config.env, EnvConfig):
         results = {"identity": identity, "diagnostics": diagnostics}
         write_json(run.path / "results.json", results)
         return results
     policy = MPCPolicy(run.agent(planner=config.planner, planning=config.planning, seed=config.seed))
     identity["policy"] = describe_policy("mpc", config.planner, config.planning, config.seed, run.heads.used())
-    evaluation = evaluate(
-        policy, data, manifest, config.env, config.evaluation, run.path, identity, diagnostics, progress
-    )
+    evaluation = evaluate(policy, *pairs, config.env, config.evaluation, run.path, identity, diagnostics, progress)
     save_evaluation(evaluation, run.path)
     return evaluation.results
 
@@ -144,10 +147,16 @@ def check_parts(config: TrainConfig) -> None:
 def prepare_data(config: TrainConfig, accelerator: Accelerator, console: Console, progress: Progress) -> Episodes:
     """The dataset, collected first by the expert if it is absent and there is an environment to collect it in."""
     path = choose_path(config.env, config.data.path, config.data.root)
-    if isinstance(config.env, EnvConfig) and accelerator.is_main_process and not path.exists():
-        collect(path, config.env, build(EXPERTS, config.env.collection.expert, "expert"), progress)
-    accelerator.wait_for_everyone()
+    if isinstance(config.env, EnvConfig):
+        provide(path, config.env, accelerator, progress)
     return open_dataset(config.env, path, partial(console.print, soft_wrap=True, highlight=False))
+
+
+def provide(path: Path, env: EnvConfig, accelerator: Accelerator, progress: Progress) -> None:
+    """Collects the dataset of a configuration into a folder, unless it is there; all ranks wait for the main one."""
+    if accelerator.is_main_process and not path.exists():
+        collect(path, env, build(EXPERTS, env.collection.expert, "expert"), progress)
+    accelerator.wait_for_everyone()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ what the others are compared with. Run again, it does what is missing. The table
     output_dir=    ablations
     jobs=          cells at once on this machine; left out: its GPUs, or its cores / num_threads
     report_only=   true: trains nothing, reports on what there is
+    evaluation.split=    validation: cells are compared to choose among them; test pairs are for the final number
     hydra/launcher=slurm hydra.launcher.partition=...    a SLURM job for each cell (needs hydra-submitit-launcher)
 """
 
@@ -41,8 +42,12 @@ from lewm.config.command_line import check_overrides, expand_components
 from lewm.data.collection import collect
 from lewm.data.identity import choose_path
 from lewm.errors import InputError, one_line_errors
+from lewm.evaluation.evaluation_episodes import path_of_test_episodes, recipe_of_test_episodes
 from lewm.files import run_lock
 from lewm.tracking import progress_bar
+
+SPLIT = "validation"
+"""Split of the pairs, unless evaluation.split= names another: cells are compared to choose among them."""
 
 OWN_KEYS = ("name", "output_dir", "jobs", "report_only")
 
@@ -88,7 +93,7 @@ def read_arguments(arguments: Sequence[str]) -> tuple[AblateConfig, list[str], l
         if argument.startswith("-"):
             raise InputError(f"{argument}: ablate.py takes key=value only; --help lists its keys")
     own = [word for word in arguments if word.split("=")[0] in OWN_KEYS or word.startswith(("hydra/", "hydra."))]
-    sweep = [word for word in arguments if word not in own]
+    sweep = [f"evaluation.split={SPLIT}", *(word for word in arguments if word not in own)]  # the last of a key counts
     check_overrides("train", expand_components(TrainConfig, sweep))
     keys = swept_keys(sweep)
     if not keys:
@@ -123,10 +128,18 @@ def collect_data(cells: Sequence[Cell], progress: Progress) -> None:
     configs = [cell.config for cell in cells]
     paths = {choose_path(config.env, config.data.path, config.data.root): config for config in configs}
     for path, config in paths.items():
-        if not path.exists():
-            if not isinstance(config.env, EnvConfig):
-                raise InputError(f"no dataset at {path}: give data.path=, the folder of your recordings")
-            collect(path, config.env, build(EXPERTS, config.env.collection.expert, "expert"), progress)
+        if isinstance(config.env, EnvConfig):
+            provide(path, config.env, progress)
+            if config.evaluation.split == "test":
+                provide(path_of_test_episodes(path, config.env), recipe_of_test_episodes(config.env), progress)
+        elif not path.exists():
+            raise InputError(f"no dataset at {path}: give data.path=, the folder of your recordings")
+
+
+def provide(path: Path, env: EnvConfig, progress: Progress) -> None:
+    """Collects the dataset of a configuration into a folder, unless it is there."""
+    if not path.exists():
+        collect(path, env, build(EXPERTS, env.collection.expert, "expert"), progress)
 
 
 def launch(own: Sequence[str], cells: Sequence[Cell], task: CellTask) -> None:

@@ -6,17 +6,20 @@ Baselines are evaluated on the same pairs: `policy=expert name=expert`. An inter
 """
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.progress import Progress
 
 from envs.experts import EXPERTS
 from lewm.config import Component, EnvConfig, PlanConfig, build, suggestion
 from lewm.config.command_line import program
 from lewm.data.clips import Clips
+from lewm.data.collection import collect
 from lewm.data.episodes import Episodes
 from lewm.data.identity import dataset_path
 from lewm.diagnostics.validation import Validation
@@ -25,6 +28,7 @@ from lewm.errors import InputError
 from lewm.evaluation.baselines import BASELINES, Privileged, make_baseline
 from lewm.evaluation.cloning_policy import CloningPolicy
 from lewm.evaluation.evaluate import evaluate
+from lewm.evaluation.evaluation_episodes import choose_episodes
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import choose_manifest
 from lewm.evaluation.mpc_policy import MPCPolicy
@@ -84,13 +88,18 @@ def main(config: PlanConfig) -> None:
     train_ids, held_out = run.split(data)
     if not run.owns(data):
         console.print(f"{data.path} is not what {run.path} was trained on: every episode counts as held out")
-    manifest = choose_manifest(data, held_out, env, config.evaluation, console.print)
-    policy, described = make_policy(config, run, env, data, manifest)
-    out_dir = run.path / config.name
+    out_dir, split_seed = run.path / config.name, run.spec.data.split_seed
+    with progress_bar(console) as progress:
+        make = partial(provide, progress=progress)
+        episodes = choose_episodes(config.evaluation.split, data, held_out, env, split_seed, make)
+        manifest = choose_manifest(episodes, env, config.evaluation, console.print)
+    policy, described = make_policy(config, run, env, episodes.data, manifest)
     identity = describe_model(run) | {"policy": described}
     diagnostics = draw_validation(run, data, train_ids, held_out)(run.model) if config.policy == "mpc" else {}
     with run_lock(out_dir), progress_bar(console) as progress:
-        evaluation = evaluate(policy, data, manifest, env, config.evaluation, out_dir, identity, diagnostics, progress)
+        evaluation = evaluate(
+            policy, episodes, manifest, env, config.evaluation, out_dir, identity, diagnostics, progress
+        )
         save_evaluation(evaluation, out_dir)
     print_results(evaluation.results, out_dir, console)
 
@@ -115,6 +124,12 @@ def choose_data(config: PlanConfig, run: Run, env: EnvConfig) -> Episodes:
     data = run.data(path)
     data.check_fits(env)
     return data
+
+
+def provide(path: Path, env: EnvConfig, progress: Progress) -> None:
+    """Collects the dataset of a configuration into a folder, unless it is there."""
+    if not path.exists():
+        collect(path, env, build(EXPERTS, env.collection.expert, "expert"), progress)
 
 
 def make_policy(

@@ -33,6 +33,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
+SPLIT = "validation"
+"""Split of the pairs, unless an override names another: the study chooses a planner, and reports no final number."""
+
 BUDGETS: dict[str, list[dict[str, int]]] = {
     "cem": [
         {"num_samples": 32, "num_iterations": 2, "num_elites": 4},
@@ -105,7 +108,8 @@ def evaluate_cell(
     if not is_of(results, weights_hash):
         words = [f"planner.{key}={value}" for key, value in budget.items()]
         command = [sys.executable, *start_of("scripts/plan.py"), f"run={run}", f"name={name}", f"planner={planner}"]
-        subprocess.run([*command, *words, "evaluation.num_videos=0", *overrides], check=True)
+        settings = [f"evaluation.split={SPLIT}", "evaluation.num_videos=0", *overrides]
+        subprocess.run([*command, *words, *settings], check=True)
     found = read_results(results)
     component = OmegaConf.to_container(OmegaConf.load(CONFIGS / "planner" / f"{planner}.yaml"))
     assert isinstance(component, dict)
@@ -120,7 +124,7 @@ def evaluate_cell(
     }
 
 
-def save_figure(rows: list[dict[str, Any]], baseline: dict[str, Any], path: Path) -> None:
+def save_figure(rows: list[dict[str, Any]], baseline: dict[str, Any], split: str, path: Path) -> None:
     """Strict success with its 95% interval against evaluations, one line for each planner."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained", facecolor="white")
     for planner in dict.fromkeys(row["planner"] for row in rows):
@@ -134,7 +138,7 @@ def save_figure(rows: list[dict[str, Any]], baseline: dict[str, Any], path: Path
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("action sequences imagined for each plan")
-    axes.set_ylabel("strict success, % (95% interval)")
+    axes.set_ylabel(f"strict success on {split} pairs, % (95% interval)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=110)
@@ -186,10 +190,12 @@ def main(arguments: list[str] | None = None) -> None:
             writer.writeheader()
             writer.writerows(rows)
         first = args.run / cell_of(args.overrides, *cells[0])
-        baselines = read_results(first)["baselines"]
-        save_figure(rows, baselines["random"]["strict_success"], folder / "planners.png")
+        found = read_results(first)
+        split = found["protocol"]["split"]
+        save_figure(rows, found["baselines"]["random"]["strict_success"], split, folder / "planners.png")
         console = Console()
         print_rows(rows, console)
+        console.print(f"pairs of the {split} split; the final number of a planner is that of evaluation.split=test")
         console.print(f"table: {folder / 'planners.csv'}\nfigure: {folder / 'planners.png'}")
 
 

@@ -40,13 +40,14 @@ def counting_data(tmp_path_factory):
 def two_room_config(num_episodes, max_steps, seed):
     """Small frames, and the expert of configs/env/two_room.yaml."""
     expert = {"name": "two_room", "noise_std": 2.0, "repeat_probability": 0.05}
-    collection = CollectionConfig(expert, num_episodes, max_steps, seed)
+    collection = CollectionConfig(expert, num_episodes, max_steps, seed, num_test_episodes=6)
     return EnvConfig("two_room", "envs:lewm/TwoRoom-v0", frame_size=48, frameskip=5, kwargs={}, collection=collection)
 
 
 def short_evaluation(num_pairs):
     """Of episodes of 40 steps, in this process."""
     return EvaluationConfig(
+        split="test",
         num_pairs=num_pairs,
         offset=10,
         budget=12,

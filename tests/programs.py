@@ -26,6 +26,7 @@ TINY_TRAINING = (
     "env.frame_size=48",
     "env.collection.num_episodes=12",
     "env.collection.max_steps=40",
+    "env.collection.num_test_episodes=6",
     "data.val_fraction=0.25",
     "model.embedding_dim=8",
     "model.encoder.width=16",

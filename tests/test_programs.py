@@ -18,8 +18,9 @@ from omegaconf import OmegaConf
 
 import train
 from lewm.config import CONFIGS, TrainConfig, from_dict
-from lewm.data.clips import Clips, split_episodes
+from lewm.data.clips import Clips
 from lewm.data.episodes import Episodes
+from lewm.evaluation.evaluation_episodes import path_of_test_episodes
 from lewm.files import run_lock
 from lewm.run import Run
 from lewm.tracking import read_metrics
@@ -63,6 +64,7 @@ QUICKSTART = (
     "name=shrunk",
     "num_threads=1",
     "env.collection.num_episodes=40",
+    "env.collection.num_test_episodes=10",
     "training.num_steps=60",
     "training.batch_size=16",
     "training.log_every=10",
@@ -162,12 +164,17 @@ def test_results_hold_probes_speed_and_where_they_come_from(quickstart):
     assert results["protocol"]["num_pairs"] == len(results["pairs"]) == 8
 
 
-def test_pairs_are_those_of_the_manifest_and_from_episodes_that_were_not_trained_on(quickstart):
+def test_pairs_are_those_of_the_manifest_and_from_episodes_collected_for_evaluation_alone(quickstart):
     _, run_dir, arguments = quickstart
-    manifest, data = read_json(run_dir / "manifest.json"), Episodes(compose(*arguments).data.path)
-    assert manifest["dataset_hash"] == data.content_hash
+    manifest, config = read_json(run_dir / "manifest.json"), compose(*arguments)
+    data = Episodes(path_of_test_episodes(Path(config.data.path), config.env))
+    assert len(data) == 10
+    assert manifest["dataset_hash"] == data.content_hash != Episodes(config.data.path).content_hash
     assert pairs_of(run_dir) == list(zip(manifest["episodes"], manifest["steps"], strict=True))
-    assert set(manifest["episodes"]) <= set(split_episodes(len(data), 0.1, 0)[1].tolist())
+    assert len(set(manifest["episodes"])) == 8
+    results = read_json(run_dir / "results.json")
+    assert results["protocol"]["split"] == "test"
+    assert results["source"]["dataset"] == str(data.path)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # imageio's, while it reads

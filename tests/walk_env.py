@@ -116,5 +116,5 @@ class Walker(Expert):
 
 
 def walk_config(num_episodes=12, max_steps=10, seed=0, env="Walk", **kwargs):
-    collection = CollectionConfig({"name": "walker"}, num_episodes, max_steps, seed)
+    collection = CollectionConfig({"name": "walker"}, num_episodes, max_steps, seed, num_test_episodes=6)
     return EnvConfig("walk", f"tests.walk_env:tests/{env}-v0", 48, frameskip=1, kwargs=kwargs, collection=collection)

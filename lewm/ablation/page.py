@@ -50,6 +50,7 @@ def page(table: Table, folder: Path, command: str) -> str:
     sections = [
         f"<h1>{safe(title)}</h1>",
         f"<p>{len(table.cells)} cells: {counts}. Every column is compared with <b>{safe(first)}</b>.</p>",
+        _split(table),
         "".join(f'<p class="failed">{safe(each.name)} failed: {safe(each.error)}</p>' for each in failed),
         "<h2>Findings</h2>",
         "".join(f"<p>{safe(line)}</p>" for line in findings(table)),
@@ -68,6 +69,17 @@ def page(table: Table, folder: Path, command: str) -> str:
         f"<p>{safe(_origin(table))}</p>",
     ]
     return document(title, sections)
+
+
+def _split(table: Table) -> str:
+    """Which pairs the cells were compared on, if any were."""
+    splits = sorted(
+        {cell.results["protocol"]["split"] for cell in table.cells if cell.results and "pairs" in cell.results}
+    )
+    if not splits:
+        return ""
+    note = ": the winner's final number is that of evaluation.split=test" if splits == ["validation"] else ""
+    return f"<p>Success is that on pairs of the {safe(' and '.join(splits))} split{note}.</p>"
 
 
 def _success(table: Table) -> str:

@@ -20,14 +20,15 @@ CONFIGS = shipped("configs")
 WHERE_AND_HOW_FAST = ("name", "output_dir", "resume", "device", "num_threads", "data.num_workers", "data.device")
 """Keys that decide where a run lies and how fast it trains. The data are told apart by their hash, not their path."""
 
-AFTER_TRAINING = ("heads", "planner", "planning", "evaluation")
-"""Groups that training never sees."""
+AFTER_TRAINING = ("heads", "planner", "planning", "evaluation", "env.collection.num_test_episodes")
+"""Groups and keys that training never sees."""
 
 DEFAULTS = {
     "training": "experiment/quickstart.yaml",
     "planning": "planning/mpc.yaml",
     "evaluation": "evaluation/held_out.yaml",
     "data": "train.yaml",
+    "env.collection": "env/two_room.yaml",
 }
 """Files of configs/ with the values of keys that older runs lack, by group."""
 
@@ -119,8 +120,12 @@ def read_run_config(path: Path) -> TrainConfig:
     """
     values = read_yaml(path)
     for group, file in DEFAULTS.items():
-        if isinstance(values.get(group), dict):
-            values[group] = read_yaml(CONFIGS / file)[group] | values[group]
+        own: Any = values
+        default = read_yaml(CONFIGS / file)
+        for key in group.split("."):
+            own, default = own.get(key) if isinstance(own, dict) else None, default[key]
+        if isinstance(own, dict):
+            own |= {key: value for key, value in default.items() if key not in own}
     return cast(TrainConfig, from_dict(known_keys(values, TrainConfig), TrainConfig))
 
 

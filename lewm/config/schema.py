@@ -53,6 +53,7 @@ class CollectionConfig:
     num_episodes: Annotated[int, Range(2)]  # one to train on, one held out
     max_steps: Count
     seed: Seed
+    num_test_episodes: Count  # of the same recipe under another seed, for evaluation alone
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class PlanningConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
+    split: str
     num_pairs: Count
     offset: Count
     budget: Count

@@ -13,6 +13,7 @@ from lewm.config import EnvConfig, EvaluationConfig
 from lewm.data.episodes import Episodes
 from lewm.evaluation.baselines import BASELINES, Privileged, make_baseline
 from lewm.evaluation.env_pool import EnvPool
+from lewm.evaluation.evaluation_episodes import EvaluationEpisodes
 from lewm.evaluation.film_choice import choose_films
 from lewm.evaluation.imagination import film_imagination
 from lewm.evaluation.manifest import Manifest
@@ -25,6 +26,7 @@ from lewm.evaluation.results import (
     describe_pairs,
     describe_planning,
     describe_protocol,
+    describe_source,
     fingerprint,
     join_outcomes,
     summarize,
@@ -59,7 +61,7 @@ class Evaluation:
 
 def evaluate(
     policy: Policy | Privileged,
-    data: Episodes,
+    episodes: EvaluationEpisodes,
     manifest: Manifest,
     env: EnvConfig,
     config: EvaluationConfig,
@@ -74,8 +76,8 @@ def evaluate(
 
     Args:
       policy: the model behind its planner, or a baseline.
-      data: dataset that the pairs come from.
-      manifest: the pairs, of held-out episodes.
+      episodes: episodes that the pairs come from.
+      manifest: the pairs.
       env: the environment.
       config: budget, start, batches and processes.
       out_dir: folder of the evaluation; partial results are in its folder parts/.
@@ -83,8 +85,9 @@ def evaluate(
       diagnostics: numbers of Validation.
       progress: progress that the bars are drawn in.
     """
+    data = episodes.data
     known = {key: value for key, value in identity.items() if key != "command"}
-    protocol = describe_protocol(manifest, config)
+    protocol = describe_protocol(manifest, config, episodes.split)
     parts = PartialResults(out_dir / "parts", fingerprint(known, protocol, config.batch_size, env))
     with open_env_pool(env, min(config.batch_size, len(manifest)), config.num_workers) as pool:
         player = policy.enter(pool, read_pairs(manifest, data)) if isinstance(policy, Privileged) else policy
@@ -96,6 +99,7 @@ def evaluate(
     results = {
         "identity": identity,
         "protocol": protocol,
+        "source": describe_source(episodes, manifest),
         "model": summarize(outcome, manifest.episodes),
         "baselines": {name: summarize(each, manifest.episodes) for name, each in outcomes.items()},
         "already_solved": float(outcome.solved_at_start.mean()),

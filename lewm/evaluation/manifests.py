@@ -12,6 +12,7 @@ from lewm.config import EnvConfig, EvaluationConfig
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.evaluation.env_pool import EnvPool
+from lewm.evaluation.evaluation_episodes import EvaluationEpisodes
 from lewm.evaluation.manifest import AreSolved, Manifest
 from lewm.shipped import shipped
 
@@ -27,34 +28,34 @@ def committed(name: str, offset: int, strict: bool) -> Path:
 
 
 def choose_manifest(
-    data: Episodes, held_out: NDArray, env: EnvConfig, config: EvaluationConfig, tell: Callable[[str], Any]
+    episodes: EvaluationEpisodes, env: EnvConfig, config: EvaluationConfig, tell: Callable[[str], Any]
 ) -> Manifest:
-    """The pairs that every model is tried on, a function of dataset, held-out episodes and protocol.
+    """The pairs that every model is tried on, a function of the episodes and the protocol.
 
     Args:
-      data: the dataset.
-      held_out: (E,) episodes that no model was trained on.
-      env: the environment of the data.
+      episodes: the episodes to draw from.
+      env: their environment.
       config: names a manifest, or says which pairs to draw.
-      tell: is told where the pairs are from, if that is not what one would expect.
+      tell: takes a line about where the pairs are from, if that is not what one would expect.
     """
     if config.start not in STARTS:
         raise InputError(f"evaluation.start={config.start!r}; there are {' and '.join(STARTS)}")
+    data, ids = episodes.data, episodes.ids
     check_states(data, env)
     if config.manifest is not None:
-        return _given(Path(config.manifest), data, held_out, env, config.num_pairs, tell)
+        return _given(Path(config.manifest), episodes, env, config.num_pairs, tell)
     path = committed(env.name, config.offset, config.strict)
-    if path.exists():
+    if episodes.split == "test" and path.exists():
         manifest = Manifest.load(path)
         if manifest.dataset_hash != data.content_hash:
             tell(f"{path} is of other data than {data.path}: its pairs are drawn anew from these, by the same rule")
         elif manifest.seed == config.manifest_seed:
-            if set(manifest.episodes) <= set(held_out.tolist()):
+            if set(manifest.episodes) <= set(ids.tolist()):
                 if len(manifest) < config.num_pairs:
                     tell(f"{path} has {len(manifest)} pairs of evaluation.num_pairs={config.num_pairs}: all are tried")
                 return manifest.first(config.num_pairs)
-            tell(f"{path} is of another split of {data.path}: its pairs are drawn anew from what was held out")
-    return draw(data, held_out, env, config.offset, config.num_pairs, config.manifest_seed, config.strict)
+            tell(f"{path} is of other episodes of {data.path}: its pairs are drawn anew, by the same rule")
+    return draw(data, ids, env, config.offset, config.num_pairs, config.manifest_seed, config.strict)
 
 
 def check_states(data: Episodes, env: EnvConfig) -> None:
@@ -70,13 +71,13 @@ def check_states(data: Episodes, env: EnvConfig) -> None:
 
 
 def draw(
-    data: Episodes, held_out: NDArray, env: EnvConfig, offset: int, num_pairs: int, seed: int, strict: bool
+    data: Episodes, ids: NDArray, env: EnvConfig, offset: int, num_pairs: int, seed: int, strict: bool
 ) -> Manifest:
     """Draws a manifest; a strict one asks the environment which pairs are solved at the start."""
     if not strict:
-        return Manifest.draw(data, held_out, offset, num_pairs, seed)
+        return Manifest.draw(data, ids, offset, num_pairs, seed)
     with closing(EnvPool(env)) as pool:
-        return Manifest.draw(data, held_out, offset, num_pairs, seed, judged_in(pool))
+        return Manifest.draw(data, ids, offset, num_pairs, seed, judged_in(pool))
 
 
 def judged_in(pool: EnvPool) -> AreSolved:
@@ -89,10 +90,10 @@ def judged_in(pool: EnvPool) -> AreSolved:
 
 
 def _given(
-    path: Path, data: Episodes, held_out: NDArray, env: EnvConfig, num_pairs: int, tell: Callable[[str], Any]
+    path: Path, episodes: EvaluationEpisodes, env: EnvConfig, num_pairs: int, tell: Callable[[str], Any]
 ) -> Manifest:
     """The manifest of evaluation.manifest. InputError: it is not of these data, or of episodes that were trained on."""
-    manifest = Manifest.load(path)
+    manifest, data = Manifest.load(path), episodes.data
     if manifest.env_id != env.id:
         raise InputError(
             f"evaluation.manifest={path} is of {manifest.env_id}, not of {env.id}: give one of this environment, or"
@@ -100,8 +101,8 @@ def _given(
         )
     if manifest.dataset_hash != data.content_hash:
         raise InputError(
-            f"evaluation.manifest={path} is of other data than {data.path}: give the data that it was drawn from, or"
-            " leave it out to have pairs drawn from these"
+            f"evaluation.manifest={path} is of other data than {data.path}: give the data and the evaluation.split"
+            " that it was drawn from, or leave it out to have pairs drawn from these"
         )
     for episode, step in zip(manifest.episodes, manifest.steps, strict=True):
         if episode >= len(data) or step > data.lengths[episode] - manifest.offset:
@@ -109,10 +110,10 @@ def _given(
                 f"evaluation.manifest={path} has a pair from step {step} of episode {episode} to"
                 f" {manifest.offset} steps later, which {data.path} has not: draw the manifest again"
             )
-    if not set(manifest.episodes) <= set(held_out.tolist()):
+    if not set(manifest.episodes) <= set(episodes.ids.tolist()):
         raise InputError(
-            f"evaluation.manifest={path} has pairs of episodes that this model was trained on: give a manifest of"
-            " episodes that were held out"
+            f"evaluation.manifest={path} has pairs of episodes that are not of evaluation.split={episodes.split}, and"
+            " may have been trained on: give a manifest of that split"
         )
     chosen = manifest.first(num_pairs)
     tell(

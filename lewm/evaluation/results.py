@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lewm.config import Component, EvaluationConfig, PlanningConfig
 from lewm.errors import InputError
+from lewm.evaluation.evaluation_episodes import EvaluationEpisodes
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.play import Outcome
 from lewm.evaluation.traces import Trace
@@ -20,7 +21,7 @@ from lewm.provenance import describe_process
 from lewm.run import Run
 from lewm.success_rates import success_rate
 
-OF_PLANNING = ("protocol", "model", "baselines", "already_solved", "planning", "pairs")
+OF_PLANNING = ("protocol", "source", "model", "baselines", "already_solved", "planning", "pairs")
 """Keys of results.json that an evaluation by planning has all of, and recordings without an environment none."""
 
 NOT_OF_THE_MODEL = ("resume", "planner", "planning", "evaluation")
@@ -49,10 +50,17 @@ def describe_policy(
     return {"name": name, "planner": planner, "planning": asdict(planning), "seed": seed, "heads": heads}
 
 
-def describe_protocol(manifest: Manifest, config: EvaluationConfig) -> dict[str, Any]:
+def describe_source(episodes: EvaluationEpisodes, manifest: Manifest) -> dict[str, Any]:
+    """Where the pairs are from."""
+    file = None if manifest.file is None else str(manifest.file)
+    return {"episodes": episodes.origin, "dataset": str(episodes.data.path), "manifest": file}
+
+
+def describe_protocol(manifest: Manifest, config: EvaluationConfig, split: str) -> dict[str, Any]:
     """What was tried."""
     return {
         "env_id": manifest.env_id,
+        "split": split,
         "dataset_hash": manifest.dataset_hash,
         "manifest_hash": manifest.hash,
         "num_pairs": len(manifest),

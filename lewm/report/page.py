@@ -84,11 +84,13 @@ def _summary(results: Mapping[str, Any]) -> str:
     items = "".join(
         f"<div><dt>{title}</dt><dd>{value}<small>{note}</small></dd></div>" for title, value, note in numbers
     )
-    return (
-        f'<p class="soft">{protocol["num_pairs"]} pairs of start and goal from held-out episodes, {protocol["offset"]}'
-        f" env steps apart, with {protocol['budget']} env steps to get there. {percent(results['already_solved'])} of"
-        f' them are solved at the start, and left out of strict success.</p><dl class="key-numbers">{items}</dl>'
+    about = (
+        f"{protocol['num_pairs']} pairs of start and goal, {protocol['offset']} env steps apart, with"
+        f" {protocol['budget']} env steps to get there. {percent(results['already_solved'])} of them are solved at the"
+        f" start, and left out of strict success. {protocol['split'].capitalize()} split:"
+        f" {results['source']['episodes']}."
     )
+    return f'<p class="soft">{safe(about)}</p><dl class="key-numbers">{items}</dl>'
 
 
 def _success(results: Mapping[str, Any]) -> str:

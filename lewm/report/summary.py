@@ -26,8 +26,9 @@ class Artist(Protocol):
 
 def table(results: dict[str, Any]) -> Table:
     """The closing table, at most 80 columns wide for a model: one row for the policy and one for each baseline."""
+    split = results["protocol"]["split"]
     num_pairs, num_open = results["protocol"]["num_pairs"], results["model"]["strict_success"]["trials"]
-    title = f"{results['identity']['run']}: {num_pairs} held-out pairs, {num_open} unsolved at the start"
+    title = f"{results['identity']['run']}: {num_pairs} {split} pairs, {num_open} unsolved at the start"
     grid = Table(title=title, show_edge=False, pad_edge=False)
     headers = ("policy", "success", "strict\nsuccess", "95%\ninterval", "at the\nend", "95%\ninterval", "distance")
     for header in headers:
@@ -71,6 +72,8 @@ def print_results(results: dict[str, Any], out_dir: Path, console: Console) -> N
             f" {planning['milliseconds_per_plan_p95']:.1f}), {planning['plans_per_episode']:g} plans and"
             f" {planning['encoder_calls']:g} encoded frames per episode"
         )
+    split, source = results["protocol"]["split"], results["source"]
+    console.print(f"pairs of the {split} split, {source['episodes']}", soft_wrap=True, highlight=False)
     console.print(f"already solved at the start: {results['already_solved']:.1%} of the pairs")
     for label, name in (
         ("report", "report.html"),

@@ -30,7 +30,8 @@ def make_results(reached, diagnostics, first_pair=0):
     pairs.append({"episode": -1, "step": 0, "solved_at_start": True, "reached": True})
     return {
         "identity": {"device": "cpu", "step": 3000},
-        "protocol": {"dataset_hash": "abc", "offset": 25, "budget": 50, "start": "recorded"},
+        "source": {"episodes": "made up"},
+        "protocol": {"split": "validation", "dataset_hash": "abc", "offset": 25, "budget": 50, "start": "recorded"},
         "model": dict.fromkeys(("success", "strict_success", "strict_success_at_end"), rate),
         "diagnostics": diagnostics,
         "baselines": {},

@@ -246,6 +246,7 @@ def test_the_page_stands_alone(cells, tmp_path):
     text = (tmp_path / "index.html").read_text()
     assert not re.findall(r"(?:src|href)=.(?:https?:|//|/)", text)
     assert text.count("data:image/png;base64,") == 2
+    assert "Success is that on pairs of the validation split: the winner's final number" in text
     assert "seed=0,1 name=&#x27;&lt;b&gt;&#x27;" in text
 
 

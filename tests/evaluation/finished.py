@@ -44,7 +44,15 @@ def make_results(reached, solved_at_start, **identity):
         "identity": {"run": "two_room", "step": 300, "device": "cpu", "command": command, "commit": "0" * 40}
         | {"versions": versions}
         | identity,
-        "protocol": {"dataset_hash": "abc", "num_pairs": num_pairs, "offset": 25, "budget": BUDGET, "manifest_seed": 0},
+        "source": {"episodes": "episodes made up for <b>tests</b>"},
+        "protocol": {
+            "split": "test",
+            "dataset_hash": "abc",
+            "num_pairs": num_pairs,
+            "offset": 25,
+            "budget": BUDGET,
+            "manifest_seed": 0,
+        },
         "model": row,
         "baselines": baselines,
         "already_solved": 1 - float(is_open.mean()),

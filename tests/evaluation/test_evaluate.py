@@ -14,6 +14,7 @@ from lewm.data.metadata import Metadata
 from lewm.evaluation.baselines import Privileged
 from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.evaluate import evaluate
+from lewm.evaluation.evaluation_episodes import EvaluationEpisodes
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import choose_manifest
 from lewm.report import save_evaluation
@@ -53,9 +54,10 @@ class RandomWalk:
 
 def run(data, out_dir, policy=None, identity=IDENTITY, env=ENV, **changes):
     config = replace(CONFIG, **changes)
-    manifest = choose_manifest(data, HELD_OUT, env, config, print)
+    episodes = EvaluationEpisodes(data, HELD_OUT, config.split, "made up")
+    manifest = choose_manifest(episodes, env, config, print)
     progress = Progress(disable=True)
-    evaluation = evaluate(policy or RandomWalk(), data, manifest, env, config, out_dir, identity, {}, progress)
+    evaluation = evaluate(policy or RandomWalk(), episodes, manifest, env, config, out_dir, identity, {}, progress)
     save_evaluation(evaluation, out_dir)
     return evaluation.results
 
@@ -76,15 +78,17 @@ def test_results_have_rates_distances_floors_and_every_pair(whole):
     assert results["baselines"]["replay"]["success"]["rate"] == 1
     protocol, manifest = results["protocol"], Manifest.load(out_dir / "manifest.json")
     assert (protocol["offset"], protocol["start"], protocol["num_pairs"]) == (10, "recorded", 7)
-    assert protocol["manifest_hash"] == manifest.hash
+    assert protocol["manifest_hash"] == manifest.hash and protocol["split"] == "test"
+    assert results["source"]["episodes"] == "made up" and results["source"]["manifest"] is None
     assert protocol["num_episodes"] == len(set(manifest.episodes)) == 3
     assert results["planning"] is None
 
 
 def test_an_evaluation_that_is_not_saved_leaves_nothing_but_its_partial_results(two_room_data, tmp_path):
-    manifest = choose_manifest(two_room_data, HELD_OUT, ENV, CONFIG, print)
+    episodes = EvaluationEpisodes(two_room_data, HELD_OUT, "test", "made up")
+    manifest = choose_manifest(episodes, ENV, CONFIG, print)
     progress = Progress(disable=True)
-    evaluation = evaluate(RandomWalk(), two_room_data, manifest, ENV, CONFIG, tmp_path, IDENTITY, {}, progress)
+    evaluation = evaluate(RandomWalk(), episodes, manifest, ENV, CONFIG, tmp_path, IDENTITY, {}, progress)
     assert {name.split("/")[0] for name in contents(tmp_path)} == {"parts"}
     assert evaluation.outcome.states.shape == (7, 13, 2)
     assert len(evaluation.filmed) == CONFIG.num_videos
@@ -141,6 +145,7 @@ def test_a_damaged_part_is_played_again(two_room_data, whole, tmp_path):
         ({"weights_hash": "abd"}, {}),
         ({"policy": {"name": "random", "seed": 1}}, {}),
         ({}, {"budget": 11}),
+        ({}, {"split": "validation"}),
         ({}, {"start": "rest"}),
         ({}, {"manifest_seed": 1}),
         ({}, {"batch_size": 2}),

@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from lewm.data.clips import split_episodes
 from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.evaluation import manifests
 from lewm.evaluation.env_pool import EnvPool
+from lewm.evaluation.evaluation_episodes import EvaluationEpisodes
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import MANIFESTS, choose_manifest, committed, draw
 from lewm.evaluation.pairs import read_pairs
@@ -32,9 +32,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "two_room"
 
 
-def choose(data, held_out=HELD_OUT, **changes):
+def choose(data, held_out=HELD_OUT, split="test", **changes):
     said = []
-    return choose_manifest(data, held_out, ENV, replace(CONFIG, **changes), said.append), said
+    episodes = EvaluationEpisodes(data, held_out, split, "made up")
+    return choose_manifest(episodes, ENV, replace(CONFIG, **changes), said.append), said
 
 
 def test_without_a_committed_manifest_pairs_are_drawn(two_room_data, folder):
@@ -81,7 +82,14 @@ def test_a_committed_manifest_of_episodes_that_were_trained_on_is_replaced_and_o
     draw(two_room_data, np.arange(12), ENV, 10, 20, 0, strict=False).save(folder / "offset_10.json")
     manifest, (said,) = choose(two_room_data)
     assert set(manifest.episodes) <= set(HELD_OUT.tolist())
-    assert "split" in said
+    assert "of other episodes" in said
+
+
+def test_a_committed_manifest_is_of_the_test_split_alone(two_room_data, folder):
+    draw(two_room_data, HELD_OUT, ENV, 10, 20, 0, strict=False).save(folder / "offset_10.json")
+    assert choose(two_room_data)[0].file is not None
+    manifest, said = choose(two_room_data, split="validation")
+    assert manifest.file is None and said == []
 
 
 def test_a_given_manifest_is_used(two_room_data, folder, tmp_path):
@@ -160,7 +168,7 @@ def test_a_given_manifest_of_another_environment_is_refused_in_one_line(two_room
 def test_a_given_manifest_of_episodes_that_were_trained_on_is_refused(two_room_data, tmp_path):
     path = tmp_path / "given.json"
     draw(two_room_data, np.arange(12), ENV, 7, 20, 3, strict=False).save(path)
-    with pytest.raises(InputError, match="trained on"):
+    with pytest.raises(InputError, match=r"not of evaluation\.split=test"):
         choose(two_room_data, manifest=str(path))
 
 
@@ -178,13 +186,12 @@ COMMITTED = sorted(MANIFESTS.glob("*/*.json"))
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=[f"{path.parent.name}-{path.stem}" for path in COMMITTED])
-def test_a_committed_manifest_has_pairs_of_episodes_that_the_shipped_recipe_holds_out(path):
+def test_a_committed_manifest_has_pairs_of_the_episodes_that_are_collected_for_evaluation(path):
     manifest, env = Manifest.load(path), ENVS[path.parent.name]
     assert committed(path.parent.name, manifest.offset, manifest.strict) == path
     assert (manifest.env_id, manifest.seed) == (env.id, 0)
     pairs = list(zip(manifest.episodes, manifest.steps, strict=True))
     assert len(set(pairs)) == len(pairs) <= 200
-    held_out = split_episodes(env.collection.num_episodes, val_fraction=0.1, seed=0)[1]
-    assert set(manifest.episodes) <= set(held_out.tolist())
+    assert max(manifest.episodes) < env.collection.num_test_episodes
     assert max(manifest.steps) + manifest.offset <= env.collection.max_steps
     assert path.read_text() == json.dumps(json.loads(path.read_text())) + "\n"

@@ -221,7 +221,10 @@ def test_a_baseline_without_plans_has_its_name_and_no_charts_of_planning(tmp_pat
 
 def test_recordings_without_an_environment_have_a_page_of_measures_only(tmp_path):
     write_evaluation(tmp_path, REACHED, SOLVED)
-    change(tmp_path, **dict.fromkeys(("model", "baselines", "pairs", "protocol", "planning", "already_solved"), ...))
+    change(
+        tmp_path,
+        **dict.fromkeys(("model", "baselines", "pairs", "protocol", "source", "planning", "already_solved"), ...),
+    )
     page = Page(save_page(tmp_path).read_text())
     assert page.all("svg") == []
     assert ["probe/r2_agent_x", "0.9877"] in page.rows
@@ -249,6 +252,10 @@ def test_costs_that_are_not_finite_and_constant_ones_can_be_drawn(tmp_path):
     assert page.titles()[1:3] == ["Cost per planner iteration", "Time per plan"]
     for _, attributes in page.tags:
         assert "nan" not in attributes.get("d", "").lower() + attributes.get("x", "")
+
+
+def test_the_page_says_which_split_the_pairs_are_of(page):
+    assert "Test split: episodes made up for <b>tests</b>." in page.text
 
 
 def test_the_command_can_be_typed_again_and_the_configuration_is_shown(page):

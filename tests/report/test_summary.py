@@ -94,7 +94,7 @@ def test_the_table_has_the_rates_and_the_distance_of_every_policy():
     console = Console(width=200, record=True)
     console.print(table(results))
     text = console.export_text()
-    assert "two_room: 3 held-out pairs, 2 unsolved at the start" in text
+    assert "two_room: 3 test pairs, 2 unsolved at the start" in text
     cells = [[cell.strip() for cell in line.split("│")] for line in text.splitlines() if "│" in line]
     assert [row[0] for row in cells] == ["model", "random", "no_op", "replay"]
     assert cells[0] == ["model", "66.7%", "50.0%", "9.5 to 90.5%", "0.0%", "0.0 to 65.8%", "0.125"]

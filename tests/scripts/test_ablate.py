@@ -257,7 +257,7 @@ def test_an_ablation_without_a_name_is_named_after_what_is_swept():
     config, own, sweep = ablate.read_arguments(["regularizer=sigreg,none", "regularizer.weight=1,2", "seed=0,1"])
     assert config.name == "regularizer_regularizer.weight"
     assert "name=regularizer_regularizer.weight" in own
-    assert sweep == ["regularizer=sigreg,none", "regularizer.weight=1,2", "seed=0,1"]
+    assert sweep == ["evaluation.split=validation", "regularizer=sigreg,none", "regularizer.weight=1,2", "seed=0,1"]
 
 
 def test_help_tells_the_programs_own_keys(capsys):

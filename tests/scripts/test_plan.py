@@ -175,10 +175,22 @@ def test_on_other_data_every_episode_counts_as_held_out(tiny, tmp_path, capsys):
     assert run_program(collect.main, *sizes, "num_episodes=4", "num_workers=1", f"data_path={path}") is None
     assert run_plan(tiny, f"data_path={path}", "evaluation.num_pairs=4", "name=other_data") is None
     results = results_of(tiny / "other_data")
-    assert {pair["episode"] for pair in results["pairs"]} == {0, 1, 2, 3}
+    assert len({pair["episode"] for pair in results["pairs"]}) == 2  # the other two are for validation
     assert results["protocol"]["dataset_hash"] != results["identity"]["dataset_hash"]
     assert np.isfinite([value for tag, value in results["diagnostics"].items() if tag.startswith("probe/")]).all()
     assert "every episode counts as held out" in " ".join(capsys.readouterr().out.split())
+
+
+def test_validation_pairs_are_of_the_held_out_episodes_of_the_run(tiny, two_room_data):
+    assert run_plan(tiny, "evaluation.split=validation", "name=by_validation") is None
+    results = results_of(tiny / "by_validation")
+    _, held_out = Run.open(tiny).split(two_room_data)
+    assert {pair["episode"] for pair in results["pairs"]} <= set(held_out.tolist())
+    assert (
+        results["protocol"]["dataset_hash"]
+        == two_room_data.content_hash
+        != results_of(tiny)["protocol"]["dataset_hash"]
+    )
 
 
 def test_probes_of_other_data_are_fitted_on_every_second_episode_and_judged_on_the_others(tiny, two_room_data):
@@ -235,6 +247,7 @@ def test_a_given_manifest_is_played(tiny, two_room_data, tmp_path):
         (["planner.num_elites=7"], ["num_elites=7", "num_samples=6"]),
         (["evaluation.offset=41"], ["evaluation.offset=41", "steps"]),
         (["evaluation.offset=0"], ["evaluation.offset=0"]),
+        (["evaluation.split=train"], ["evaluation.split='train'", "test", "validation"]),
         (["evaluation.start=fast"], ["evaluation.start='fast'", "recorded", "rest"]),
         (["evaluation.manifest=nowhere.json"], ["nowhere.json"]),
         (["evaluation.num_workers=0"], ["evaluation.num_workers=0"]),

@@ -38,7 +38,7 @@ def finished(folder, successes, weights_hash):
     planning = {"milliseconds_per_plan_median": 1.5}
     identity = {"weights_hash": weights_hash}
     results = {"identity": identity, "model": model, "planning": planning, "baselines": {"random": model}}
-    results |= {"protocol": {}, "pairs": [], "already_solved": 0.0}
+    results |= {"protocol": {"split": "validation"}, "source": {}, "pairs": [], "already_solved": 0.0}
     (folder / "results.json").write_text(json.dumps(results))
 
 
@@ -83,6 +83,7 @@ def test_what_was_evaluated_with_other_weights_or_settings_does_not_count(run, a
     name = next(word.removeprefix("name=") for word in words if word.startswith("name="))
     assert FolderName(RESERVED).allows(name)
     assert asked[0][len(asked[0]) - len(overrides) :] == overrides
+    assert "evaluation.split=validation" in asked[0]
 
 
 def test_budgets_that_are_all_too_large_are_refused(run):

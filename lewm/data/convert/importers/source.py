@@ -86,7 +86,7 @@ def imported_metadata(recorded: Recorded, env_id: str | None) -> Metadata:
 
 def env_config(env_id: str, frame_size: int, kwargs: dict[str, Any]) -> EnvConfig:
     """What makes the environment of a dataset; nothing is collected with it."""
-    nothing = CollectionConfig(expert={}, num_episodes=0, max_steps=0, seed=0)
+    nothing = CollectionConfig(expert={}, num_episodes=0, max_steps=0, seed=0, num_test_episodes=0)
     return EnvConfig("", env_id, frame_size, frameskip=1, kwargs=kwargs, collection=nothing)
 
 
