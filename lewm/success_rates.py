@@ -85,7 +85,9 @@ def _rate(successes: int, trials: int, num_clusters: int, size: float) -> Rate:
     rate = successes / trials
     centre = (rate + Z**2 / (2 * size)) / (1 + Z**2 / size)
     half = Z * math.sqrt(rate * (1 - rate) / size + Z**2 / (4 * size**2)) / (1 + Z**2 / size)
-    return Rate(successes, trials, num_clusters, size, rate, max(centre - half, 0.0), min(centre + half, 1.0))
+    low = centre - half if successes else 0.0  # exactly: rounding would leave 1e-17
+    high = centre + half if successes < trials else 1.0
+    return Rate(successes, trials, num_clusters, size, rate, max(low, 0.0), min(high, 1.0))
 
 
 class PairedDifference(NamedTuple):

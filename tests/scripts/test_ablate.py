@@ -60,7 +60,8 @@ class Ablation:
         (folder / "stand_in.py").write_text(STAND_IN)
         self.arguments = (*SWEEP, f"output_dir={folder}/out", "name=test", f"data.path={folder}/data", "device=cpu")
         self._command = (sys.executable, str(folder / "stand_in.py"), str(self._made))
-        cells = make_cells([*SWEEP, f"data.path={folder}/data", "device=cpu"], self._made)
+        split = f"evaluation.split={ablate.SPLIT}"  # as ablate.py has it unless told otherwise
+        cells = make_cells([split, *SWEEP, f"data.path={folder}/data", "device=cpu"], self._made)
         for number, cell in enumerate(cells):
             write_cell(cell, [True] * (5 - number) + [False] * number, {"val/effective_rank": 3.0 + number})
 

@@ -144,7 +144,8 @@ def test_the_papers_protocol_is_the_same_after_every_experiment(experiment):
 
 
 def test_the_environment_of_the_training_can_be_named(tiny):
-    given = ("env=two_room", "env.frame_size=48", "name=named")
+    recipe = ("env.collection.num_episodes=12", "env.collection.max_steps=40", "env.collection.num_test_episodes=6")
+    given = ("env=two_room", "env.frame_size=48", *recipe, "name=named")
     assert run_plan(tiny, *given, f"data_path={data_path_of(tiny)}") is None
     assert results_of(tiny / "named")["pairs"] == results_of(tiny)["pairs"]
 
