@@ -4,14 +4,13 @@ Collects the data if it is absent, trains, plans on held-out start/goal pairs, a
 `--help` lists the groups of configs/; any key can be given: `train.py training.num_steps=500`.
 """
 
-from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
@@ -19,8 +18,8 @@ from envs.experts import EXPERTS
 from lewm.agent import Agent
 from lewm.config import EnvConfig, TrainConfig, build
 from lewm.config.command_line import program
-from lewm.data.clips import Clips, split_episodes, training_actions
-from lewm.data.collection import collect
+from lewm.data.clips import split_episodes, training_actions
+from lewm.data.collection import collect_if_absent
 from lewm.data.device_clips import DeviceClips
 from lewm.data.episodes import Episodes
 from lewm.data.identity import choose_path, open_dataset
@@ -49,6 +48,9 @@ from lewm.training.objective import build_objective
 from lewm.training.run_folder import check_same_data, open_run_folder
 from lewm.training.trainer import Trainer
 
+Pairs = tuple[EvaluationEpisodes, Manifest]
+"""Pairs of start and goal to evaluate on, with the episodes that they are of."""
+
 
 @program("train", TrainConfig)
 def main(config: TrainConfig) -> None:
@@ -56,35 +58,18 @@ def main(config: TrainConfig) -> None:
     console = Console(quiet=not accelerator.is_main_process)
     check_parts(config)
     head_configs = read_heads(config.heads)
-    with ExitStack() as stack:
-        checkpoint = stack.enter_context(open_run_folder(config, accelerator))
-        progress = stack.enter_context(progress_bar(console))
-
-        data = prepare_data(config, accelerator, console, progress)
+    with open_run_folder(config, accelerator) as checkpoint, progress_bar(console) as progress:
+        data, train_ids, held_out, pairs = prepare_data(config, accelerator, console, progress)
         if checkpoint:
             check_same_data(checkpoint, data)
-        train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
-        env = config.env if isinstance(config.env, EnvConfig) else None
-        pairs = None
-        if env:
-            make = partial(provide, accelerator=accelerator, progress=progress)
-            split, split_seed = config.evaluation.split, config.data.split_seed
-            episodes = choose_episodes(split, data, held_out, env, split_seed, make)
-            pairs = episodes, choose_manifest(episodes, env, config.evaluation, console.print)
 
         initial = Checkpoint.open(find_checkpoint(Path(config.init_from))) if config.init_from else None
-        spec = ModelSpec.of(config, data, ActionNormalizer.fit(training_actions(data, train_ids)))
-        if initial:  # the weights know actions by these statistics
-            spec = replace(spec, normalizer=initial.spec.normalizer)
-        clips, held_out_clips = (
-            Clips(data, ids, config.training.num_frames, spec.frameskip, spec.normalizer)
-            for ids in (train_ids, held_out)
-        )
+        fitted = initial.spec.normalizer if initial else ActionNormalizer.fit(training_actions(data, train_ids))
+        spec, num_frames = ModelSpec.of(config, data, fitted), config.training.num_frames
+        clips, held_out_clips = (spec.clips(data, ids, num_frames) for ids in (train_ids, held_out))
         validation = Validation.draw(clips, held_out_clips, data.metadata, num_clips=512, seed=0)
         if config.data.device == "cuda":
-            clips = DeviceClips(
-                data, train_ids, config.training.num_frames, spec.frameskip, spec.normalizer, accelerator.device
-            )
+            clips = DeviceClips(data, train_ids, num_frames, spec.frameskip, spec.normalizer, accelerator.device)
 
         torch.manual_seed(config.seed)
         model = spec.build_model()
@@ -104,31 +89,11 @@ def main(config: TrainConfig) -> None:
 
         run = Run.open(config.run_dir, device=accelerator.device.type)
         for head in head_configs:
-            fitted = fit_head(run.model, spec, data, head, seed=config.seed, progress=progress)
-            save_head(run.path, head, fitted, run.checkpoint.weights_hash)
+            fitted_head = fit_head(run.model, spec, data, head, seed=config.seed, progress=progress)
+            save_head(run.path, head, fitted_head, run.checkpoint.weights_hash)
         results = evaluate_run(run, config, pairs, validation(run.model), progress)
     print_results(results, config.run_dir, console)
     console.print(f"checkpoint: {run.checkpoint.path}\ncurves: tensorboard --logdir {config.output_dir}")
-
-
-def evaluate_run(
-    run: Run,
-    config: TrainConfig,
-    pairs: tuple[EvaluationEpisodes, Manifest] | None,
-    diagnostics: dict[str, float],
-    progress: Progress,
-) -> dict[str, Any]:
-    """Plans on the pairs, if there are any, and writes results and report into the run folder."""
-    identity = describe_model(run)
-    if pairs is None or not isinstance(config.env, EnvConfig):
-        results = {"identity": identity, "diagnostics": diagnostics}
-        write_json(run.path / "results.json", results)
-        return results
-    policy = MPCPolicy(run.agent(planner=config.planner, planning=config.planning, seed=config.seed))
-    identity["policy"] = describe_policy("mpc", config.planner, config.planning, config.seed, run.heads.used())
-    evaluation = evaluate(policy, *pairs, config.env, config.evaluation, run.path, identity, diagnostics, progress)
-    save_evaluation(evaluation, run.path)
-    return evaluation.results
 
 
 def check_parts(config: TrainConfig) -> None:
@@ -144,19 +109,47 @@ def check_parts(config: TrainConfig) -> None:
         )
 
 
-def prepare_data(config: TrainConfig, accelerator: Accelerator, console: Console, progress: Progress) -> Episodes:
-    """The dataset, collected first by the expert if it is absent and there is an environment to collect it in."""
+def prepare_data(
+    config: TrainConfig, accelerator: Accelerator, console: Console, progress: Progress
+) -> tuple[Episodes, NDArray, NDArray, Pairs | None]:
+    """Opens the dataset, collected first if it is absent and there is an environment to collect it in.
+
+    Returns:
+      The dataset, the indices of its training and of its held-out episodes, and the pairs to evaluate on, None where
+      there is no environment.
+    """
+
+    def provide(path: Path, env: EnvConfig) -> None:
+        with accelerator.main_process_first():  # collects; the other ranks find what it has collected
+            collect_if_absent(path, env, EXPERTS, progress)
+
     path = choose_path(config.env, config.data.path, config.data.root)
     if isinstance(config.env, EnvConfig):
-        provide(path, config.env, accelerator, progress)
-    return open_dataset(config.env, path, partial(console.print, soft_wrap=True, highlight=False))
+        provide(path, config.env)
+    data = open_dataset(config.env, path, partial(console.print, soft_wrap=True, highlight=False))
+    train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
+    if not isinstance(config.env, EnvConfig):
+        return data, train_ids, held_out, None
+    split, split_seed = config.evaluation.split, config.data.split_seed
+    episodes = choose_episodes(split, data, held_out, config.env, split_seed, provide)
+    manifest = choose_manifest(episodes, config.env, config.evaluation, console.print)
+    return data, train_ids, held_out, (episodes, manifest)
 
 
-def provide(path: Path, env: EnvConfig, accelerator: Accelerator, progress: Progress) -> None:
-    """Collects the dataset of a configuration into a folder, unless it is there; all ranks wait for the main one."""
-    if accelerator.is_main_process and not path.exists():
-        collect(path, env, build(EXPERTS, env.collection.expert, "expert"), progress)
-    accelerator.wait_for_everyone()
+def evaluate_run(
+    run: Run, config: TrainConfig, pairs: Pairs | None, diagnostics: dict[str, float], progress: Progress
+) -> dict[str, Any]:
+    """Plans on the pairs, if there are any, and writes results and report into the run folder."""
+    identity = describe_model(run)
+    if pairs is None or not isinstance(config.env, EnvConfig):
+        results = {"identity": identity, "diagnostics": diagnostics}
+        write_json(run.path / "results.json", results)
+        return results
+    policy = MPCPolicy(run.agent(planner=config.planner, planning=config.planning, seed=config.seed))
+    identity["policy"] = describe_policy("mpc", config.planner, config.planning, config.seed, run.heads.used())
+    evaluation = evaluate(policy, *pairs, config.env, config.evaluation, run.path, identity, diagnostics, progress)
+    save_evaluation(evaluation, run.path)
+    return evaluation.results
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from envs.mujoco_gl import require
 SUCCESS_DISTANCE = 0.04
 """Metres that the cube may be off."""
 CUBE_POSITION, CUBE_ROTATION = slice(14, 17), slice(17, 21)
-"""Where a state holds them; a rotation is a quaternion, w first."""
+"""Places in a state; a rotation is a quaternion, w first."""
 
 _CUBE_SIZE = 0.04
 _DENSITY = 1240.0
@@ -88,7 +88,7 @@ class Cube(MujocoEnv):
       floor_color: RGB; any other than the default makes the checkered floor plain.
       camera_offset: (x, y, z) metres from where the camera was.
       light_direction: (x, y) of where the light goes for each metre down.
-      brightness: of all lights, times the original's.
+      brightness: brightness of all lights, times the original's.
     """
 
     packages = ("mujoco", "dm_control", "ogbench")

@@ -36,7 +36,7 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     Args:
       frame_size: height and width of the frames, 48 to 512.
-      state_space, action_space: of (S,) float64 and (a,) float32.
+      state_space, action_space: boxes of (S,) float64 and (a,) float32.
       render_mode: rgb_array.
     """
 

@@ -1,4 +1,4 @@
-"""What GymGoalEnv needs of somebody else's environment: a state to read and write, a step and a picture."""
+"""Simulation of somebody else's environment for GymGoalEnv: a state to read and write, a step and a picture."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What the environments on MuJoCo share: one simulator and one renderer per process, however many environments.
+"""Base of the environments on MuJoCo: one simulator and one renderer per process, however many environments.
 
 An environment is its state vector. Each step and each frame loads that vector into the shared simulator, so what comes
 out is a function of state and action (and of the factors of variation), and a copy of an environment costs nothing.
@@ -50,7 +50,7 @@ class Simulator:
     """A compiled model and its data. What the data holds between two calls of an environment means nothing.
 
     Args:
-      model, data: of MuJoCo.
+      model, data: MuJoCo's MjModel and MjData.
       floor: name of the geom that is the floor.
     """
 

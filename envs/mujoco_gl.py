@@ -1,4 +1,4 @@
-"""Which OpenGL MuJoCo draws with: EGL, else OSMesa, tried in a process of its own because a broken one can crash.
+"""Choice of the OpenGL that MuJoCo draws with: EGL, else OSMesa, tried in a process of its own: a broken one crashes.
 
 Importing this module imports nothing of MuJoCo. What was found is kept in the environment, for the whole process tree.
 Run as a program, it is that other process: `python envs/mujoco_gl.py egl` draws with EGL and prints the device.

@@ -55,7 +55,7 @@ class Simulator:
 
     Args:
       block: what is pushed.
-      radius: of the disc.
+      radius: radius of the disc.
     """
 
     def __init__(self, block: Block, radius: float) -> None:

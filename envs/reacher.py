@@ -48,11 +48,11 @@ class Reacher(MujocoEnv):
     The shoulder turns without end, the wrist stops at WRIST_LIMIT; both angles are kept in [-pi, pi].
 
     Factors of variation:
-      arm_color: of both links, RGB.
+      arm_color: color of both links, RGB.
       floor_color: RGB; any other than the default makes the checkered floor plain.
-      arm_width: of the links, times the original's. Only to look at: it weighs the same.
+      arm_width: width of the links, times the original's. Only to look at: it weighs the same.
       light_position: (x, y) metres from the middle, 1 m above the floor.
-      brightness: of all lights, times the original's.
+      brightness: brightness of all lights, times the original's.
     """
 
     state_names = ("shoulder", "wrist", "shoulder_velocity", "wrist_velocity")

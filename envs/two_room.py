@@ -33,7 +33,7 @@ class TwoRoom(GoalEnv):
 
     Attributes:
       layout: where the walls are in this episode, and how large the disc.
-      colors: of this episode.
+      colors: colors of this episode.
     """
 
     state_names = ("agent_x", "agent_y")
@@ -104,7 +104,7 @@ class TwoRoomVector(VectorEnv):
     """The environment for num_envs discs at once, for collection: no factors of variation, nothing resets by itself.
 
     Args:
-      num_envs, frame_size: of discs; of the frames.
+      num_envs, frame_size: number of discs, and height and width of the frames.
       max_episode_steps: what Gymnasium passes on of the registration. Whoever plays counts the steps.
     """
 

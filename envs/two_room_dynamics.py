@@ -27,7 +27,7 @@ class Layout:
       wall_x: the middle of the wall.
       door_y: the middle of the door.
       door_width: must exceed 2 x radius.
-      radius: of the discs.
+      radius: radius of the discs.
     """
 
     wall_x: float = 112.0

@@ -1,6 +1,5 @@
 """Ranks: means over them that a gradient flows through, and the cores that they share."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -8,6 +7,8 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from lewm.processes import num_cores
 
 
 def num_ranks() -> int:
@@ -77,5 +78,4 @@ def use_all_cores(num_threads: int | None, num_local_ranks: int) -> None:
 
     Launchers set OMP_NUM_THREADS=1 on CPUs, which would leave the other cores idle.
     """
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(num_threads or max(num_cores // num_local_ranks, 1))
+    torch.set_num_threads(num_threads or max(num_cores() // num_local_ranks, 1))

@@ -1,7 +1,6 @@
 """Checks of a machine: what training needs, what it can do without, and what to do about what is missing."""
 
 import importlib
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,8 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import requires, version
 from pathlib import Path
 from typing import NamedTuple
+
+from lewm.processes import num_cores
 
 GIBIBYTE = 2**30
 
@@ -91,13 +92,12 @@ def device() -> str:
     """The device that device=auto trains on. MissingError: there is a GPU that torch does not see."""
     import torch
 
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if torch.cuda.is_available():
         gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        return f"{len(gpus)} x {gpus[0]} (CUDA {torch.version.cuda}), {num_cores} CPU cores"
+        return f"{len(gpus)} x {gpus[0]} (CUDA {torch.version.cuda}), {num_cores()} CPU cores"
     if shutil.which("nvidia-smi"):
         raise MissingError("nvidia-smi is there, and torch sees no GPU")
-    return f"no GPU, {num_cores} CPU cores"
+    return f"no GPU, {num_cores()} CPU cores"
 
 
 def bfloat16() -> str:

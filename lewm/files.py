@@ -21,7 +21,7 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     What stood at `path` before stays on any error, a full disk included.
 
     Args:
-      path: of the file.
+      path: path of the file.
       mode: "w" for text, "wb" for bytes.
     """
     partial = path.with_name(f"{path.name}.partial")
@@ -46,6 +46,33 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, values: Any) -> None:
     """Writes values as JSON that every reader takes, whole or not at all. NaN and infinite numbers become null."""
     write_text(path, json.dumps(without_nan(values), indent=2, allow_nan=False) + "\n")
+
+
+def read_versioned(path: Path, kind: str, format: str, version: int, remedy: str = "") -> dict[str, Any]:
+    """Reads a JSON file that states its format and version.
+
+    Args:
+      path: path of the file.
+      kind: what it describes, as in "a dataset".
+      format, version: values that its "format" and "version" must have.
+      remedy: what to do about a file that cannot be read, if the caller does not say so.
+
+    Raises:
+      InputError: the file is missing, damaged, something else, or of another version.
+    """
+    advice = f": {remedy}" if remedy else ""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is missing or damaged ({error}){advice}") from None
+    if not isinstance(values, dict) or values.get("format") != format:
+        raise InputError(f"{path} is not {kind} of format {format}{advice}")
+    if values.get("version") != version:
+        raise InputError(
+            f"{path} is {kind} of version {values.get('version')!r:.20} of the format {format}, and this program reads"
+            f" version {version}{advice}"
+        )
+    return values
 
 
 def check_output(option: str, path: Path | None) -> None:

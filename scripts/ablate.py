@@ -1,6 +1,6 @@
 """Trains, evaluates and probes every cell of a sweep, and compares them.
 
-    uv run scripts/ablate.py regularizer=sigreg,wristband,none seed=0,1,2
+    lewm ablate regularizer=sigreg,wristband,none seed=0,1,2
 
 Any key of train.py may have several values. The first key that has is what the ablation is about: its first value is
 what the others are compared with. Run again, it does what is missing. The table (CSV), the figures and the page
@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -37,9 +38,9 @@ from lewm.ablation.findings import findings
 from lewm.ablation.launching import LAUNCH, CellTask
 from lewm.ablation.page import save_report
 from lewm.ablation.table import Table
-from lewm.config import CONFIGS, AblateConfig, EnvConfig, TrainConfig, build, from_dict
+from lewm.config import CONFIGS, AblateConfig, EnvConfig, TrainConfig, from_dict
 from lewm.config.command_line import check_overrides, expand_components
-from lewm.data.collection import collect
+from lewm.data.collection import collect_if_absent
 from lewm.data.identity import choose_path
 from lewm.errors import InputError, one_line_errors
 from lewm.evaluation.evaluation_episodes import path_of_test_episodes, recipe_of_test_episodes
@@ -125,21 +126,16 @@ def check_launcher(own: Sequence[str]) -> None:
 
 def collect_data(cells: Sequence[Cell], progress: Progress) -> None:
     """Collects each dataset that is absent, so that cells that run at once do not collect it twice."""
+    provide = partial(collect_if_absent, experts=EXPERTS, progress=progress)
     configs = [cell.config for cell in cells]
     paths = {choose_path(config.env, config.data.path, config.data.root): config for config in configs}
     for path, config in paths.items():
         if isinstance(config.env, EnvConfig):
-            provide(path, config.env, progress)
+            provide(path, config.env)
             if config.evaluation.split == "test":
-                provide(path_of_test_episodes(path, config.env), recipe_of_test_episodes(config.env), progress)
+                provide(path_of_test_episodes(path, config.env), recipe_of_test_episodes(config.env))
         elif not path.exists():
             raise InputError(f"no dataset at {path}: give data.path=, the folder of your recordings")
-
-
-def provide(path: Path, env: EnvConfig, progress: Progress) -> None:
-    """Collects the dataset of a configuration into a folder, unless it is there."""
-    if not path.exists():
-        collect(path, env, build(EXPERTS, env.collection.expert, "expert"), progress)
 
 
 def launch(own: Sequence[str], cells: Sequence[Cell], task: CellTask) -> None:

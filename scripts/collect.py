@@ -1,4 +1,4 @@
-"""Collects a dataset with the environment's expert: `python scripts/collect.py env=push_t num_episodes=2000`.
+"""Collects a dataset with the environment's expert: `lewm collect env=push_t num_episodes=2000`.
 
 Killed or interrupted at any moment, the same command goes on and ends with the same bytes.
 """

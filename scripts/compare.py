@@ -1,4 +1,4 @@
-"""Compares two evaluations on the same pairs: `python scripts/compare.py runs/a runs/b/plan_50`.
+"""Compares two evaluations on the same pairs: `lewm compare runs/a runs/b/plan_50`.
 
 Prints both success rates and their paired difference with its 95% interval, and writes it with --out. Evaluations of
 other pairs are refused: what separates them may be the pairs.

@@ -1,9 +1,9 @@
-"""Looks at datasets and makes others of them: `python scripts/data.py info data/two_room`.
+"""Looks at datasets and makes others of them: `lewm data info data/two_room`.
 
 info      what is in a dataset                  validate  what is wrong with it; exit code 1 if anything is
 preview   a contact sheet and a video           convert   from and to other formats, and to other frame sizes
 merge     several datasets into one             split     one into two, by episode
-`scripts/data.py convert --help` tells the options of one command.
+`lewm data convert --help` tells the options of one command.
 """
 
 import argparse

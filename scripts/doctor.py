@@ -1,4 +1,4 @@
-"""Checks whether training works on this machine, and says what is missing: `python scripts/doctor.py`.
+"""Checks whether training works on this machine, and says what is missing: `lewm doctor`.
 
 One line for each of versions, device, bfloat16, torch.compile, Triton, rendering, video encoder, git, disk, memory, and
 a small training step with a plan. The exit status is 0 if training will work, else 1.

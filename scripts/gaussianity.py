@@ -1,4 +1,4 @@
-"""Tests saved embeddings against N(0, I): `python scripts/gaussianity.py embeddings.npy --json report.json`."""
+"""Tests saved embeddings against N(0, I): `lewm gaussianity embeddings.npy --json report.json`."""
 
 import argparse
 from pathlib import Path

@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from envs.experts import EXPERTS
-from lewm.config import CONFIGS, EnvConfig, build, from_dict
-from lewm.data.collection import collect
+from lewm.config import CONFIGS, EnvConfig, from_dict
+from lewm.data.collection import collect_if_absent
 from lewm.data.episodes import Episodes
 from lewm.data.identity import dataset_path
 from lewm.errors import InputError, one_line_errors
@@ -48,9 +48,8 @@ def make_manifests(env: EnvConfig, root: Path, offsets: list[int], num_pairs: in
     """Draws and writes all manifests of one environment."""
     recipe = recipe_of_test_episodes(env)
     path = dataset_path(recipe, root)
-    if not path.exists():
-        with progress_bar(console) as progress:
-            collect(path, recipe, build(EXPERTS, env.collection.expert, "expert"), progress)
+    with progress_bar(console) as progress:
+        collect_if_absent(path, recipe, EXPERTS, progress)
     data = Episodes(path)
     (MANIFESTS / env.name).mkdir(parents=True, exist_ok=True)
     with closing(EnvPool(env)) as pool:

@@ -1,4 +1,4 @@
-"""Evaluates a trained run by planning: `python scripts/plan.py run=runs/my_run planner=cem_paper seed=1`.
+"""Evaluates a trained run by planning: `lewm plan run=runs/my_run planner=cem_paper seed=1`.
 
 Planner, planning, evaluation and seed are those of the run, unless the command line chooses others.
 
@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 
 from envs.experts import EXPERTS
 from lewm.config import Component, EnvConfig, PlanConfig, build, suggestion
 from lewm.config.command_line import program
-from lewm.data.clips import Clips
-from lewm.data.collection import collect
+from lewm.data.collection import collect_if_absent
 from lewm.data.episodes import Episodes
 from lewm.data.identity import dataset_path
 from lewm.diagnostics.validation import Validation
@@ -90,8 +88,8 @@ def main(config: PlanConfig) -> None:
         console.print(f"{data.path} is not what {run.path} was trained on: every episode counts as held out")
     out_dir, split_seed = run.path / config.name, run.spec.data.split_seed
     with progress_bar(console) as progress:
-        make = partial(provide, progress=progress)
-        episodes = choose_episodes(config.evaluation.split, data, held_out, env, split_seed, make)
+        provide = partial(collect_if_absent, experts=EXPERTS, progress=progress)
+        episodes = choose_episodes(config.evaluation.split, data, held_out, env, split_seed, provide)
         manifest = choose_manifest(episodes, env, config.evaluation, console.print)
     policy, described = make_policy(config, run, env, episodes.data, manifest)
     identity = describe_model(run) | {"policy": described}
@@ -124,12 +122,6 @@ def choose_data(config: PlanConfig, run: Run, env: EnvConfig) -> Episodes:
     data = run.data(path)
     data.check_fits(env)
     return data
-
-
-def provide(path: Path, env: EnvConfig, progress: Progress) -> None:
-    """Collects the dataset of a configuration into a folder, unless it is there."""
-    if not path.exists():
-        collect(path, env, build(EXPERTS, env.collection.expert, "expert"), progress)
 
 
 def make_policy(
@@ -171,10 +163,7 @@ def draw_validation(run: Run, data: Episodes, train_ids: NDArray, held_out: NDAr
         if len(held_out) < 2:
             raise InputError(f"{data.path} has {len(held_out)} episode, and probes need at least 2: give more data")
         train_ids, held_out = held_out[::2], held_out[1::2]
-    num_frames, spec = run.config.training.num_frames, run.spec
-    clips, held_out_clips = (
-        Clips(data, ids, num_frames, spec.frameskip, spec.normalizer) for ids in (train_ids, held_out)
-    )
+    clips, held_out_clips = (run.spec.clips(data, ids, run.config.training.num_frames) for ids in (train_ids, held_out))
     return Validation.draw(clips, held_out_clips, data.metadata, num_clips=512, seed=0)
 
 

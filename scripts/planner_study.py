@@ -1,6 +1,6 @@
-"""Success against the number of model evaluations of every planner: `python scripts/planner_study.py runs/my_run`.
+"""Success against the number of model evaluations of every planner: `lewm planner-study runs/my_run`.
 
-Each cell is an evaluation on the same held-out pairs by scripts/plan.py, in <run>/planners_<planner>_<N>x<I>; what
+Each cell is an evaluation on the same held-out pairs by `lewm plan`, in <run>/planners_<planner>_<N>x<I>; what
 is there already of the same weights is not done again. Leaves planners.csv and planners.png in <run>/planners. A study
 with overrides has names of its own, planners_<overrides>.
 """
@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="a run folder")
     parser.add_argument("--planners", nargs="+", default=list(BUDGETS), choices=BUDGETS)
     parser.add_argument("--most", type=int, default=9000, help="leaves out budgets above it (%(default)s)")
-    parser.add_argument("overrides", nargs="*", help="of scripts/plan.py, such as evaluation.offset=50")
+    parser.add_argument("overrides", nargs="*", help="of `lewm plan`, such as evaluation.offset=50")
     args = parser.parse_intermixed_args(arguments)
     with one_line_errors():
         weights_hash = Run.open(args.run).checkpoint.weights_hash
@@ -182,7 +182,7 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             rows = [evaluate_cell(args.run, weights_hash, *cell, args.overrides) for cell in cells]
         except subprocess.CalledProcessError as error:
-            raise InputError("scripts/plan.py has refused, see above: what is done is kept") from error
+            raise InputError("`lewm plan` has refused, see above: what is done is kept") from error
         folder = args.run / name_of(args.overrides)
         folder.mkdir(exist_ok=True)
         with (folder / "planners.csv").open("w", newline="") as file:

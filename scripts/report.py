@@ -1,4 +1,4 @@
-"""Writes report.html again from what an evaluation left: `python scripts/report.py runs/my_run runs/my_run/plan`."""
+"""Writes report.html again from what an evaluation left: `lewm report runs/my_run runs/my_run/plan`."""
 
 import argparse
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Sensitivity of embeddings to each state number, beside prediction errors.
 
-`python scripts/sensitivity.py runs/my_run`
+`lewm sensitivity runs/my_run`
 
 At frames of the run's held-out episodes, one state number after another is changed until it alone is at the edge of
 success. Printed are the squared distances between the embeddings of both frames, and the squared errors of embeddings

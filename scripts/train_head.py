@@ -1,4 +1,4 @@
-"""Fits a head to a trained run: `python scripts/train_head.py run=runs/my_run head=inverse_dynamics`."""
+"""Fits a head to a trained run: `lewm train-head run=runs/my_run head=inverse_dynamics`."""
 
 import time
 

@@ -4,6 +4,7 @@ import sys
 from functools import cache
 
 import hydra
+import pytest
 import torch
 from accelerate.state import AcceleratorState
 from rich.console import Console
@@ -14,6 +15,7 @@ from lewm.config.command_line import _load, expand_components
 from lewm.data.clips import Clips, split_episodes, training_actions
 from lewm.data.normalize import ActionNormalizer
 from lewm.diagnostics.validation import Validation
+from lewm.errors import InputError
 from lewm.training.accelerator import start_accelerator
 from lewm.training.model_spec import ModelSpec
 from lewm.training.objective import build_objective
@@ -82,6 +84,14 @@ def run_program(main, *arguments):
         torch.set_num_threads(num_threads)
         AcceleratorState._reset_state(reset_partial_state=True)
     return None
+
+
+def refusal(function, *arguments, **keywords):
+    """The text of the InputError that a call raises: one line."""
+    with pytest.raises(InputError) as error:
+        function(*arguments, **keywords)
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
 def assert_one_line_error(code, *words):

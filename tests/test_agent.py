@@ -8,10 +8,9 @@ import torch
 
 from lewm.config import CONFIGS
 from lewm.data.normalize import ActionNormalizer
-from lewm.errors import InputError
 from lewm.planning.latent_planners import Amortized, Seeded
 from lewm.run import Run
-from tests.programs import TINY, compose
+from tests.programs import TINY, compose, refusal
 from tests.runs import save_run, spec_of
 
 SIZE, FRAMESKIP, ACTION_DIM, HORIZON = 48, 5, 2, 3
@@ -137,14 +136,7 @@ def test_every_file_of_planning_says_all_that_a_controller_needs(run, name):
 
 
 def test_planning_by_a_head_that_is_not_there_says_how_to_fit_it(run):
-    assert "scripts/train_head.py head=temporal_distance" in refusal(run.agent, planning="temporal")
-
-
-def refusal(function, *arguments, **keywords):
-    with pytest.raises(InputError) as error:
-        function(*arguments, **keywords)
-    assert "\n" not in str(error.value)
-    return str(error.value)
+    assert "lewm train-head head=temporal_distance" in refusal(run.agent, planning="temporal")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +148,7 @@ def refusal(function, *arguments, **keywords):
         ({"horizon": 0}, ("planning.horizon=0",)),
         ({"window": 4}, ("planning.window=4", "3 frames")),
         ({"precision": "half"}, ("planning.precision='half'", "bfloat16")),
-        ({"proposal": "guarded"}, ("planning.proposal=guarded", "train_head")),
+        ({"proposal": "guarded"}, ("planning.proposal=guarded", "train-head")),
     ],
 )
 def test_a_choice_that_cannot_be_made_is_refused_in_one_line(run, changes, words):

@@ -24,6 +24,7 @@ from lewm.evaluation.evaluation_episodes import path_of_test_episodes
 from lewm.files import run_lock
 from lewm.run import Run
 from lewm.tracking import read_metrics
+from lewm.training import model_spec
 from lewm.training.checkpoint import Checkpoint, latest_checkpoint
 from scripts import collect, plan
 from tests import LAST_NET_S
@@ -256,7 +257,7 @@ def test_an_interrupted_training_ends_with_130_and_goes_on_to_the_same_weights_a
 ):
     arguments = arguments_in(tmp_path, two_room_data)
     with monkeypatch.context() as patched:
-        patched.setattr(train, "Clips", InterruptedClips)
+        patched.setattr(model_spec, "Clips", InterruptedClips)
         assert run_program(train.main, *arguments) == 130
     assert Checkpoint.open(latest_checkpoint(tmp_path / "tiny")).step == 3
     assert "resume=true name=tiny" in capsys.readouterr().out

@@ -33,7 +33,7 @@ class Installed:
         self.directory.mkdir()
 
     def run(self, *command, status=0):
-        """What a program of the environment prints, run in the working directory."""
+        """What a program of the environment prints, run in the working directory; what it says if it has to fail."""
         variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
         ended = subprocess.run(
             [self.environment / "bin" / command[0], *command[1:]],
@@ -43,7 +43,7 @@ class Installed:
             text=True,
         )
         assert ended.returncode == status, ended.stdout + ended.stderr
-        return ended.stdout
+        return ended.stderr if status else ended.stdout
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_the_doctor_is_there(installed):
 
 
 def test_a_misspelt_command_ends_with_status_1(installed):
-    installed.run("lewm", "trian", status=1)
+    assert installed.run("lewm", "trian", status=1).startswith("error: no command 'trian'; did you mean 'train'?")
 
 
 def test_cells_of_an_ablation_are_started_by_the_package(installed):

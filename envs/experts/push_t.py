@@ -41,8 +41,8 @@ class Pusher:
 
     Args:
       block: what is pushed.
-      radius: of the disc.
-      speed: of the disc, a share in (0, 1] of the greatest.
+      radius: radius of the disc.
+      speed: speed of the disc, a share in (0, 1] of the greatest.
     """
 
     def __init__(self, block: Block, radius: float, speed: float) -> None:
@@ -134,8 +134,8 @@ class PushTExpert(Expert):
     Attributes:
       noise_std: standard deviation of the Gaussian noise on each action, before clipping to [-1, 1].
       repeat_probability: chance that a step repeats the action before it.
-      speed: of the disc, a share in (0, 1] of the greatest.
-      block, scale, radius: of the block and the disc that it acts for; begin() reads them from an environment.
+      speed: speed of the disc, a share in (0, 1] of the greatest.
+      block, scale, radius: sizes of the block and the disc that it acts for; begin() reads them from an environment.
     """
 
     noise_std: float = 0.2

@@ -1,4 +1,4 @@
-"""Where a disc can touch a block, and the shortest ways around the block to get there."""
+"""Contacts of a disc with a block, and the shortest ways around the block to get there."""
 
 from functools import cache
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class Routes:
 
     Args:
       block: the obstacle.
-      radius: of the disc.
+      radius: radius of the disc.
     """
 
     def __init__(self, block: Block, radius: float) -> None:

@@ -26,12 +26,12 @@ class Cell:
     """One run of train.py.
 
     Attributes:
-      name: of the run folder, made of the swept values and the seed.
+      name: name of the run folder, made of the swept values and the seed.
       column: the swept values but for the seed, as tables show them.
       values: every swept key with its value, as text.
-      seed: of the run.
+      seed: seed of the run.
       folder: the run folder.
-      arguments: of train.py.
+      arguments: arguments of train.py.
       config: what train.py makes of them.
     """
 
@@ -105,7 +105,7 @@ def make_cells(arguments: Sequence[str], folder: Path) -> list[Cell]:
 
     Args:
       arguments: Hydra's overrides of train.yaml, some of them with several values.
-      folder: of the ablation.
+      folder: folder of the ablation.
 
     Raises:
       InputError: a cell has no valid configuration, or two cells are one.

@@ -17,6 +17,7 @@ import torch
 from lewm.ablation.cells import Cell
 from lewm.errors import InputError
 from lewm.files import run_lock
+from lewm.processes import num_cores
 from lewm.shipped import shipped, start_of
 
 LAUNCH = (
@@ -24,7 +25,7 @@ LAUNCH = (
     *("--config_file", str(shipped("scripts/one_process.yaml"))),
     *start_of("train.py"),
 )
-"""What a cell's arguments are appended to."""
+"""Command that a cell's arguments are appended to."""
 
 
 @dataclass(frozen=True)
@@ -146,13 +147,13 @@ class CellTask:
 
 
 def places(num_threads: int | None, jobs: int | None, num_cores: int, gpus: Sequence[str]) -> list[Place]:
-    """Where cells run at once on one machine.
+    """Places where cells run at once on one machine.
 
     Args:
-      num_threads: of each cell; None: one on a CPU, where small models train faster side by side than one after the
-        other on all cores, and an equal share of the cores beside a GPU.
-      jobs: how many places; None: one for each GPU or, without, one for each num_threads cores.
-      num_cores: of the machine.
+      num_threads: threads of each cell; None: one on a CPU, where small models train faster side by side than one after
+        the other on all cores, and an equal share of the cores beside a GPU.
+      jobs: number of places; None: one for each GPU or, without, one for each num_threads cores.
+      num_cores: cores of the machine.
       gpus: what CUDA_VISIBLE_DEVICES calls them; empty: cells run on the CPU.
     """
     if gpus:
@@ -163,13 +164,12 @@ def places(num_threads: int | None, jobs: int | None, num_cores: int, gpus: Sequ
 
 
 def _places_here(cells: Sequence[Cell], jobs: int | None) -> list[Place]:
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     num_threads = max((cell.config.num_threads or 0 for cell in cells), default=0) or None
     gpus: list[str] = []
     if torch.cuda.is_available() and any(cell.config.device != "cpu" for cell in cells):
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
-    return places(num_threads, jobs, num_cores, gpus)
+    return places(num_threads, jobs, num_cores(), gpus)
 
 
 def _end(running: Sequence[RunningCell]) -> None:

@@ -32,7 +32,7 @@ def save_report(table: Table, folder: Path, command: str) -> None:
 
     Args:
       table: the ablation; any of its cells may be absent or failed.
-      folder: of the ablation.
+      folder: folder of the ablation.
       command: that was typed.
     """
     save_csv(table, folder / "cells.csv")

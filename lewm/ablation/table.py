@@ -53,7 +53,7 @@ class Table:
     """What is compared: columns of cells that differ in their seed only, the first of them the reference.
 
     Args:
-      cells: of the ablation, in the order of the command line.
+      cells: cells of the ablation, in the order of the command line.
     """
 
     def __init__(self, cells: Sequence[Cell]) -> None:

@@ -1,5 +1,6 @@
 """Hydra's command line in front of typed configurations, with suggestions and one-line errors."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,14 +30,18 @@ INHERITED = "as_trained"
 """Name of the option that holds the inherited values of a group, beside the files of configs/<group>."""
 
 
+FULL_ERROR = "HYDRA_FULL_ERROR"
+"""Environment variable by which Hydra raises what goes wrong."""
+
+
 def program(
     config_name: str, schema: type[Schema], inherit: Inherit | None = None
 ) -> Callable[[Callable[[Schema], None]], Callable[[], None]]:
     """Makes a program's entry point of a function of its typed configuration: Hydra's command line, one-line errors.
 
     Args:
-      config_name: of a file in configs/.
-      schema: of the configuration.
+      config_name: name of a file in configs/.
+      schema: dataclass of the configuration.
       inherit: gives groups the values that they have elsewhere, before single keys of the command line change them.
     """
 
@@ -46,24 +51,46 @@ def program(
 
             def task(config: DictConfig) -> None:
                 sys.argv = typed  # what a run records as its command
+                composing.close()
                 with one_line_errors():
                     function(_load(config, schema))
 
             with one_line_errors(), ExitStack() as stack:
                 words = expand_components(schema, typed[1:])
                 inherited = stack.enter_context(inherited_options(inherit, words)) if inherit else []
-                check_overrides(config_name, words, inherited)
+                if any(override.is_sweep_override() for override in _overrides(words)):
+                    check_overrides(config_name, words, inherited)  # before the first job, not before the one at fault
                 named = f"hydra.help.app_name='{Path(typed[0]).name}'"
                 # Hydra reads these, and takes all its key=value words from one place among its options.
                 place = next((i for i, word in enumerate(words) if "=" in word and word[0] != "-"), len(words))
                 sys.argv = [typed[0], *words[:place], named, *inherited, *words[place:]]
-                hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)()
+                composing = stack.enter_context(ExitStack())
+                composing.enter_context(_raised_errors())
+                try:
+                    hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)()
+                except HydraException as error:
+                    check_overrides(config_name, words, inherited)  # says it with a suggestion
+                    raise InputError(str(error).splitlines()[0]) from error
             if dist.is_available() and dist.is_initialized():
                 dist.destroy_process_group()
 
         return run
 
     return decorate
+
+
+@contextmanager
+def _raised_errors() -> Iterator[None]:
+    """Has Hydra raise its errors, instead of printing them without a suggestion and leaving."""
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FULL_ERROR]
+        else:
+            os.environ[FULL_ERROR] = before
 
 
 def _load(config: DictConfig, schema: type[Schema]) -> Schema:
@@ -102,7 +129,7 @@ def inherited_options(inherit: Inherit, arguments: list[str]) -> Iterator[list[s
     """Adds an option with the inherited values to each group for a while, and gives the words that choose them."""
     chosen = {
         override.key_or_group: list(override.sweep_iterator()) if override.is_sweep_override() else override.value()
-        for override in _parse([word for word in arguments if "=" in word and not word.startswith("-")])
+        for override in _overrides(arguments)
         if not override.is_delete()
     }
     inherited, store = inherit(chosen), ConfigStore.instance()
@@ -143,6 +170,11 @@ def _whole_components(word: str, key: str) -> str | None:
     return ",".join(f"{{name: {text}}}" if isinstance(value, str) else text for text, value in pairs)
 
 
+def _overrides(arguments: list[str]) -> list[Override]:
+    """The key=value words among the arguments, parsed."""
+    return _parse([word for word in arguments if "=" in word and not word.startswith("-")])
+
+
 def _parse(words: list[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(words)
@@ -151,12 +183,12 @@ def _parse(words: list[str]) -> list[Override]:
 
 
 def check_overrides(config_name: str, arguments: list[str], inherited: Sequence[str] = ()) -> None:
-    """Refuses a misspelt key or choice on the command line with a suggestion, before Hydra does without one.
+    """Refuses a misspelt key or choice on the command line with a suggestion, where Hydra has none.
 
     Args:
-      config_name: of a file in configs/.
+      config_name: name of a file in configs/.
       arguments: the words.
-      inherited: words that stand before them; see inherited_words.
+      inherited: words that stand before them; see inherited_options.
     """
     # Hydra's own options begin with a dash and may take the word after them (--cfg job).
     before = ["", *arguments]

@@ -1,6 +1,5 @@
 """Collects a dataset: episodes of a scripted policy, recorded by all cores, gone on with after any interruption."""
 
-import os
 import platform
 import re
 import time
@@ -8,18 +7,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from rich.progress import Progress
 
-from lewm.config import EnvConfig
+from lewm.config import EnvConfig, build
 from lewm.data.episode_arrays import Episode
 from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.metadata import Metadata
 from lewm.data.recording import Expert, Recorder
 from lewm.data.workers import Workers
 from lewm.errors import InputError
+from lewm.processes import num_cores
 
 
 def collect(
@@ -30,7 +31,7 @@ def collect(
     The bytes do not depend on num_workers nor on interruptions.
 
     Args:
-      path: of the dataset; what is unfinished lies in `<path>.partial`.
+      path: folder of the dataset; what is unfinished lies in `<path>.partial`.
       env_config: the environment and what to collect.
       expert: expert that acts in the episodes.
       progress: shows the bar.
@@ -51,7 +52,7 @@ def collect(
         try:
             _keep_intact(writer, config.num_episodes, recorder.chunk_size, progress)
             begin, num_frames = time.perf_counter(), writer.num_frames
-            _record_rest(writer, env_config, expert, recorder, progress, num_workers or _num_cores())
+            _record_rest(writer, env_config, expert, recorder, progress, num_workers or num_cores())
         except KeyboardInterrupt:
             _say(
                 progress,
@@ -62,6 +63,12 @@ def collect(
     new, seconds = writer.num_frames - num_frames, time.perf_counter() - begin
     there = f" ({writer.num_frames:,} with those that were there)" if num_frames else ""
     _say(progress, f"collected {new:,} frames{there} at {new / seconds:,.0f} frames/s: {writer.path}")
+
+
+def collect_if_absent(path: Path, env_config: EnvConfig, experts: dict[str, Any], progress: Progress) -> None:
+    """Collects the dataset that `env_config` describes unless it is there; `experts` is the registry of its expert."""
+    if not path.exists():
+        collect(path, env_config, build(experts, env_config.collection.expert, "expert"), progress)
 
 
 def _say(progress: Progress, line: str) -> None:
@@ -92,10 +99,6 @@ def describe(env_config: EnvConfig, expert: Expert, recorder: Recorder) -> Metad
             "simulator": single.provenance(),
         },
     )
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _keep_intact(writer: EpisodeWriter, num_episodes: int, chunk_size: int, progress: Progress) -> None:

@@ -1,7 +1,6 @@
 """Episodes as arrays: one episode, and many in common arrays."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.data.episode_index import EpisodeIndex
+from lewm.processes import num_cores
 
 
 class Episode(NamedTuple):
@@ -65,7 +65,7 @@ class EpisodeArrays:
 
     def have_digests(self, digests: NDArray[np.uint8]) -> Iterator[bool]:
         """Tells of each episode, in order, whether its digest is that of (E, 32). Reads everything, with all cores."""
-        num_threads = os.cpu_count() or 1  # hashing releases the interpreter's lock
+        num_threads = num_cores()  # hashing releases the interpreter's lock
 
         def is_intact(episode: int) -> bool:
             return self[episode].digest() == digests[episode].tobytes()

@@ -32,7 +32,7 @@ class EpisodeWriter:
     num_episodes episodes then, which intact() checks and truncate() cuts.
 
     Args:
-      path: of the dataset; nothing may be there.
+      path: folder of the dataset; nothing may be there.
       metadata: what the arrays have to fit.
       resumable: whether an unfinished dataset is kept and gone on with.
     """

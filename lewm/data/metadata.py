@@ -1,6 +1,5 @@
 """Description of a dataset: metadata.json beside its arrays, checked when it is read."""
 
-import json
 import re
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 from lewm.config import is_a
 from lewm.errors import InputError
+from lewm.files import read_versioned
 
 FORMAT = "lewm-episodes"
 VERSION = 3
@@ -135,21 +135,12 @@ def read_description(path: Path, *, unfinished: bool = False) -> Description:
       unfinished: whether the dataset may be unfinished; else that is an InputError, too.
     """
     if not path.is_dir():
-        raise InputError(f"no dataset at {path}: make one with scripts/collect.py data_path={path}")
+        raise InputError(f"no dataset at {path}: make one with `lewm collect data_path={path}`")
     file = path / "metadata.json"
-    try:
-        described = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path} is not a dataset: it has no metadata.json; give another data path") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file} is damaged ({error}): collect the dataset again") from None
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise InputError(f"{path} is not a dataset of format {FORMAT}; give another data path")
-    if described.get("version") != VERSION:
-        raise InputError(
-            f"{path} is a dataset of version {described.get('version')!r:.20} of the format {FORMAT}, and this program"
-            f" reads version {VERSION}: remove it and collect or convert it again"
-        )
+    if not file.exists():
+        raise InputError(f"{path} is not a dataset: it has no metadata.json; give another data path")
+    remedy = "give another data path, or collect or convert it again"
+    described = read_versioned(file, "a dataset", FORMAT, VERSION, remedy)
     try:
         found = Description(Metadata.of_json(described.get("metadata")), *_counts(described))
     except InputError as error:

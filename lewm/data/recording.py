@@ -108,7 +108,7 @@ def record(env: Any, expert: Expert, max_steps: int, seed: tuple[int, int]) -> I
       env: a vector environment that resets nothing by itself, or OneEnv.
       expert: expert that acts.
       max_steps: most actions of an episode.
-      seed: of everything random.
+      seed: seed of everything random.
     """
     rng = np.random.default_rng(seed)
     observation, info = env.reset(seed=int(rng.integers(2**31)))

@@ -1,4 +1,4 @@
-"""Which clips a training step sees: a function of (seed, step), whatever the number of ranks and wherever it starts."""
+"""Sampler of clips: a training step's are a function of (seed, step), whatever the number of ranks and the start."""
 
 from collections.abc import Iterator
 

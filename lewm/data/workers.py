@@ -1,17 +1,10 @@
-"""Processes that record the chunks of a collection. They import this module: it must not import torch.
+"""Worker processes that record the chunks of a collection. They import this module: it must not import torch."""
 
-They are fresh interpreters, not forks, so that threads, torch and rendering contexts of this process do no harm; and
-not multiprocessing's, which would run the imports of the main program, torch among them, in each of them.
-"""
-
-import pickle
-import signal
-import subprocess
 import tempfile
-import traceback
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
@@ -23,8 +16,7 @@ from lewm.config import EnvConfig
 from lewm.data.episode_arrays import Episode, EpisodeArrays
 from lewm.data.episode_index import EpisodeIndex
 from lewm.data.recording import Expert, Recorder
-from lewm.errors import InputError
-from lewm.processes import portable, start_interpreter
+from lewm.processes import answer, start_worker
 
 
 class Job(NamedTuple):
@@ -47,8 +39,8 @@ class Result(NamedTuple):
 class Workers:
     """Records chunks in several processes and gives them in order.
 
-    Frames go through scratch files without a name, which vanish with the processes however those end. The processes
-    are a group of their own: Ctrl-C reaches only the one that uses this class, which then ends them.
+    Frames go through scratch files without a name, which vanish with the processes however those end. Ctrl-C reaches
+    only the process that uses this class, which then ends the others.
 
     Args:
       config, expert: arguments of the Recorder.
@@ -57,25 +49,17 @@ class Workers:
     """
 
     def __init__(self, config: EnvConfig, expert: Expert, num_workers: int, folder: Path) -> None:
-        try:
-            recorder = pickle.dumps((config, expert))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise InputError(
-                f"the expert cannot be sent to worker processes ({error}): define its class in a module,"
-                " or give num_workers=1"
-            ) from error
         self._frame_size, self._folder = config.frame_size, folder
         self._files = ExitStack()
         self._scratch: list[IO[bytes]] = []
         for _ in range(2 * num_workers):
             file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (the stack closes it)
             self._scratch.append(self._files.enter_context(file))
-        self._processes: dict[Connection, subprocess.Popen[bytes]] = {}
-        self._running: dict[Connection, list[Job]] = {}
-        for _ in range(num_workers):
-            connection, process = start_interpreter(__name__, *(file.fileno() for file in self._scratch))
-            self._processes[connection], self._running[connection] = process, []
-            connection.send_bytes(recorder)
+        filenos = [file.fileno() for file in self._scratch]
+        self._workers = [start_worker(__name__, "num_workers", *filenos) for _ in range(num_workers)]
+        self._running: list[list[Job]] = [[] for _ in self._workers]
+        for worker in self._workers:
+            worker.send((config, expert))
 
     def chunks(self, numbers: range) -> Iterator[list[tuple[Episode, bytes]]]:
         """The episodes of each chunk with their digests; valid until the next chunk is asked for."""
@@ -95,30 +79,25 @@ class Workers:
     def _hand_out(self, waiting: Iterator[int], free: list[int]) -> None:
         """Gives each process a job, and then one ahead, as long as there are scratch files."""
         for depth in (1, 2):
-            for connection, jobs in self._running.items():
+            for worker, jobs in zip(self._workers, self._running, strict=True):
                 if len(jobs) < depth and free and (number := next(waiting, None)) is not None:
                     jobs.append(Job(number, free.pop()))
-                    with suppress(OSError):  # if it has ended, _results() finds out how
-                        connection.send(jobs[-1])
+                    worker.send(jobs[-1])
 
     def _results(self) -> Iterator[tuple[Result, int]]:
         """What the processes have ready, at least one."""
-        for connection in wait([connection for connection, jobs in self._running.items() if jobs]):
-            assert isinstance(connection, Connection)
-            job = self._running[connection].pop(0)
+        ready = wait([worker.connection for worker, jobs in zip(self._workers, self._running, strict=True) if jobs])
+        for worker, jobs in zip(self._workers, self._running, strict=True):
+            if worker.connection not in ready:
+                continue
+            job = jobs.pop(0)
             try:
-                answer = connection.recv()
-            except (EOFError, OSError):
-                status = self._processes[connection].wait()
-                raise InputError(
-                    f"the process that recorded chunk {job.number} ended with status {status}, -9 if memory ran out:"
-                    " mend that or lower num_workers, then run the command again; what is complete is kept"
-                ) from None
-            if isinstance(answer, OSError) and answer.errno is not None:
-                answer.filename = answer.filename or str(self._folder)
-            if isinstance(answer, Exception):
-                raise answer
-            yield answer, job.scratch
+                result = worker.receive(f"recorded chunk {job.number}")
+            except OSError as error:
+                if error.errno is not None:  # such as a full disk, and scratch files have no name
+                    error.filename = error.filename or str(self._folder)
+                raise
+            yield result, job.scratch
 
     def _read(self, result: Result, scratch: int) -> list[tuple[Episode, bytes]]:
         index, size = EpisodeIndex(result.lengths), self._frame_size
@@ -132,12 +111,12 @@ class Workers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: Any, __: TracebackType | None) -> None:
-        for connection, process in self._processes.items():
-            connection.close()
-            if kind is not None or self._running[connection]:
-                process.terminate()
-        for process in self._processes.values():
-            process.wait()
+        for worker, jobs in zip(self._workers, self._running, strict=True):
+            worker.connection.close()
+            if kind is not None or jobs:
+                worker.process.terminate()
+        for worker in self._workers:
+            worker.process.wait()
         self._files.close()
 
 
@@ -146,24 +125,12 @@ def _map(file: IO[bytes], dtype: Any, offset: int, shape: tuple[int, ...]) -> ND
 
 
 def serve(fileno: int) -> None:
-    """The main function of a worker process: records the chunks that it is sent until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = Connection(fileno)
-    try:
-        recorder: Recorder | None = None
-        content = connection.recv_bytes()
-        try:
-            recorder = Recorder(*pickle.loads(content))
-            while True:
-                job = connection.recv()
-                connection.send(_record(recorder, job))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise
-        except Exception as error:
-            error.add_note(f"in a worker process:\n{traceback.format_exc()}")
-            connection.send(portable(error))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the parent has ended, and nobody is left to be told: the normal end of a worker
+    """The main function of a worker process: makes a recorder, and records the chunks that it is asked for."""
+
+    def begin(arguments: tuple[EnvConfig, Expert]) -> Callable[[Job], Result]:
+        return partial(_record, Recorder(*arguments))
+
+    answer(fileno, begin)
 
 
 def _record(recorder: Recorder, job: Job) -> Result:

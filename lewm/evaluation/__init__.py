@@ -1,1 +1,1 @@
-"""Where model, planner and environment meet: control, probes, diagnostics, and what they leave to read."""
+"""Evaluation by planning: pairs of start and goal, the environment pool, policies and their results."""

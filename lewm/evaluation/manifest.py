@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.evaluation.rounds import draw_in_rounds
-from lewm.files import write_text
+from lewm.files import read_versioned, write_text
 
 FORMAT, VERSION = "lewm-manifest", 3
 
@@ -123,17 +123,7 @@ class Manifest:
     @classmethod
     def load(cls, path: Path) -> "Manifest":
         """Reads what save() wrote. InputError: it is no manifest, or damaged."""
-        try:
-            described = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is not a readable manifest ({error})") from None
-        if not isinstance(described, dict) or described.get("format") != FORMAT:
-            raise InputError(f"{path} is not a manifest of format {FORMAT}: give another file")
-        if described.get("version") != VERSION:
-            raise InputError(
-                f"{path} is a manifest of version {described.get('version')!r} of the format {FORMAT}, and this program"
-                f" reads version {VERSION}: draw it again"
-            )
+        described = read_versioned(path, "a manifest", FORMAT, VERSION, "draw it again")
         values = {key: value for key, value in described.items() if key not in ("format", "version", "hash")}
         _check_fields(path, values)
         manifest = cls(**values, file=path)

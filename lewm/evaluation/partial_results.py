@@ -14,8 +14,8 @@ class PartialResults:
     """A folder with a file for each batch. What another evaluation left in it is removed.
 
     Args:
-      folder: of the parts.
-      fingerprint: of all that the outcomes depend on.
+      folder: folder of the parts.
+      fingerprint: fingerprint of all that the outcomes depend on.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:

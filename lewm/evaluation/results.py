@@ -85,7 +85,7 @@ def summarize(outcome: Outcome, episodes: Sequence[int]) -> dict[str, Any]:
     start (strict).
 
     Args:
-      outcome: of P pairs.
+      outcome: outcome of P pairs.
       episodes: (P,) the recorded episodes of the pairs, the clusters of the intervals.
     """
     clusters, is_open = np.asarray(episodes), ~outcome.solved_at_start

@@ -1,4 +1,4 @@
-"""What planning leaves to look at: latent distances, costs, times, and what the model imagined."""
+"""Traces of planning: latent distances, costs, times, and what the model imagined."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,6 +1,5 @@
 """Heads in a run folder: safetensors and JSON in <run>/heads/<name>/, tied to the weights that they were fitted to."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from safetensors.torch import save_file
 
 from lewm.config import Component, from_dict, known_keys
 from lewm.errors import InputError
-from lewm.files import sha256_of, whole_folder, write_json
+from lewm.files import read_versioned, sha256_of, whole_folder, write_json
 from lewm.heads.config import FittingConfig, HeadConfig
 from lewm.heads.fitting import FittedHead, build_head
 from lewm.heads.head import Head
@@ -87,7 +86,7 @@ class Heads(Mapping[str, Head]):
     def __getitem__(self, name: str) -> Head:
         """The head of a name. InputError: it is not there, is damaged, or was fitted to other weights."""
         if name not in self._read:
-            path, again = self._run_dir / "heads" / name, f"scripts/train_head.py run={self._run_dir} head={name}"
+            path, again = self._run_dir / "heads" / name, f"`lewm train-head run={self._run_dir} head={name}`"
             if not path.exists():
                 raise InputError(f"{self._run_dir} holds no head {name!r}: fit it with {again}")
             try:
@@ -133,12 +132,7 @@ def _read_head(path: Path, checkpoint: Checkpoint) -> tuple[Head, str]:
 
 def _read_description(file: Path) -> _Description:
     """The content of head.json. Unknown keys are ignored: later versions may have more."""
-    try:
-        values = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} is missing or damaged ({error})") from None
-    if not isinstance(values, dict) or (values.get("format"), values.get("version")) != (FORMAT, VERSION):
-        raise InputError(f"{file} does not describe a head of format {FORMAT} version {VERSION}")
+    values = read_versioned(file, "a head", FORMAT, VERSION)
     try:
         return cast(_Description, from_dict(known_keys(values, _Description), _Description))
     except InputError as error:

@@ -113,9 +113,7 @@ def _latent_planner(
 def _head(heads: Mapping[str, nn.Module], name: str, key: str) -> Any:
     """The head of this name. InputError: it was not fitted."""
     if name not in heads:
-        raise InputError(
-            f"{key} needs a head: train with heads=[{name}], or fit it with scripts/train_head.py head={name}"
-        )
+        raise InputError(f"{key} needs a head: train with heads=[{name}], or fit it with `lewm train-head head={name}`")
     return heads[name]
 
 

@@ -1,4 +1,4 @@
-"""Which charts an evaluation has: success beside the baselines, and what its traces tell."""
+"""Charts of an evaluation: success beside the baselines, and what its traces tell."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from lewm.report.charts import Bar, Series, curves, histogram, intervals, quarti
 from lewm.report.markup import percent
 
 NAMES = {"random": "random actions", "no_op": "no action", "replay": "recorded actions"}
-"""How baselines are called on the page; others by their own names."""
+"""Names of baselines on the page; others have their own."""
 
 INKS_OF = {"reached": "model", "failed": "failed"}
 """Colours of outcomes, of charts.INKS."""

@@ -62,10 +62,10 @@ def table(
     """A table that scrolls sideways where the screen is too narrow.
 
     Args:
-      headers: of the columns; text.
+      headers: texts of the columns' headers.
       rows: cells that are HTML already; the first names its row.
       caption: HTML above it, or "".
-      classes: of the rows, or none.
+      classes: CSS classes of the rows, or none.
       text: the column beside the first that holds words instead of numbers, if there is one.
     """
     kinds = ["", *(' class="text"' if j == text else "" for j in range(1, len(headers)))]

@@ -1,4 +1,4 @@
-"""What is seen of an evaluation: films of episodes, and pictures that a page can hold."""
+"""Videos of episodes, and pictures that a page can hold."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""What a page shows of episodes: films, failures first, and what the model imagined beside what came true."""
+"""Films of episodes on a page, failures first, and what the model imagined beside what came true."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,6 +1,5 @@
 """Checkpoints: folders of safetensors and JSON that appear whole or not at all. Loading one runs no code from it."""
 
-import json
 import re
 import shutil
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lewm.errors import InputError
-from lewm.files import sha256_of, whole_folder, write_json
+from lewm.files import read_versioned, sha256_of, whole_folder, write_json
 from lewm.training.model_spec import ModelSpec
 from lewm.training.tensors import load_weights, read_tensors
 
@@ -43,12 +42,7 @@ class Checkpoint:
     def open(cls, path: Path) -> "Checkpoint":
         """Reads a checkpoint folder. InputError: it is none, or its description is damaged or of another version."""
         file = path / DESCRIPTION
-        try:
-            described = json.loads(file.read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is not a readable checkpoint: {error}") from None
-        if not isinstance(described, dict) or (described.get("format"), described.get("version")) != (FORMAT, VERSION):
-            raise InputError(f"{path} is not a checkpoint of format {FORMAT} version {VERSION}: train the model again")
+        described = read_versioned(file, "a checkpoint", FORMAT, VERSION, "train the model again")
         step, hashes = described.get("step"), described.get("files")
         if type(step) is not int or step < 0:
             raise InputError(f"{file} is damaged: step={step!r} must be a whole number of at least 0")

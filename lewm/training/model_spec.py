@@ -4,10 +4,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
+from numpy.typing import NDArray
 from torch import nn
 
 from lewm.config import ModelConfig, TrainConfig, build, from_dict, known_keys
 from lewm.config.schema import Count, Seed, Share
+from lewm.data.clips import Clips
 from lewm.data.episodes import Episodes
 from lewm.data.identity import DatasetIdentity
 from lewm.data.normalize import ActionNormalizer
@@ -113,6 +115,10 @@ class ModelSpec:
     def action_dim(self) -> int:
         """A, numbers in an action block."""
         return len(self.action_low) * self.frameskip
+
+    def clips(self, data: Episodes, episode_ids: NDArray, num_frames: int) -> Clips:
+        """Clips of num_frames frames of the given episodes, as the model takes them."""
+        return Clips(data, episode_ids, num_frames, self.frameskip, self.normalizer)
 
     def build_model(self) -> JEPA:
         """Builds a model with random weights from torch's global generator."""

@@ -1,4 +1,4 @@
-"""How often the scripted experts reach their goals: `python scripts/benchmarks/experts.py --json table.json`.
+"""Success rates of the scripted experts: `python scripts/benchmarks/experts.py --json table.json`.
 
 Every expert in configs/env that heads for a goal, alone where its configuration is a mixture, as it collects data and
 once more without noise. An episode has a random start and goal, which is reached if one of its states, up to max_steps

@@ -1,4 +1,4 @@
-"""What the benchmark of plans measures beside the race: agreement, the time of each part, what the hardware allows."""
+"""Parts of the benchmark of plans: agreement, the time of each part, and what the hardware allows."""
 
 import argparse
 import statistics

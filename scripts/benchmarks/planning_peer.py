@@ -74,8 +74,8 @@ class TheirPlanner:
     """Their solver for B pairs of frames.
 
     Args:
-      peer: of their_model.
-      num_samples, num_elites, horizon: of the cross-entropy method.
+      peer: model that their_model() returns.
+      num_samples, num_elites, horizon: settings of the cross-entropy method.
       action_dim: A, of a block of `frameskip` raw actions.
       num_envs: B; each batch of theirs is one of them, as they plan by default.
     """

@@ -1,4 +1,4 @@
-"""What latents of two blocks are to be, and how one block is drawn: N(0, I), one sphere, a sphere for each block."""
+"""Priors of latents of two blocks, and draws of one block: N(0, I), one sphere, a sphere for each block."""
 
 from typing import Protocol, cast
 
@@ -12,11 +12,11 @@ BLOCK_DIM = 3
 
 
 class Interface(Protocol):
-    """What latents are to be, and how a block of them is drawn.
+    """Prior of latents, and the draw of a block of them.
 
     Attributes:
-      weight: of the loss beside the squared error of the likes: each interface has that of a grid by factors of 3 which
-        leaves drawn blocks nearest to the truth.
+      weight: weight of the loss beside the squared error of the likes: of a grid by factors of 3, the one that leaves
+        drawn blocks nearest to the truth.
     """
 
     weight: float

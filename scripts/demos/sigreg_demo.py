@@ -1,4 +1,4 @@
-"""What SIGReg sees, and that it whitens by itself: `python scripts/demos/sigreg_demo.py --out runs/demos`.
+"""SIGReg on samples: what it sees, and how it whitens: `python scripts/demos/sigreg_demo.py --out runs/demos`.
 
 Reproduces the table, the whitening run and the figure of alexsavio's public SIGReg demo (2026), in its quadrature, with
 the regularizer of this project. One batch of a true Gaussian scatters by a tenth, so other seeds differ by that much.

@@ -24,14 +24,13 @@ from lewm.config import (
 )
 from lewm.config.command_line import check_overrides
 from lewm.data.identity import choose_path
-from lewm.errors import InputError
 from lewm.heads.config import TrainHeadConfig
 from lewm.models.rollout.build import build_rollout
 from lewm.planning import PLANNERS
 from lewm.planning.build import build_mpc
 from lewm.regularizers import build_regularizer
 from lewm.training.model_spec import build_model
-from tests.programs import compose
+from tests.programs import compose, refusal
 from tests.registries import ENVS
 
 ALL_OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONFIGS.glob("*/*.yaml"))
@@ -40,14 +39,6 @@ PLAN_OPTIONS = [
     option for option in ALL_OPTIONS if option.split("=")[0] in ("planner", "planning", "evaluation", "protocol")
 ]
 HEADS = [option for option in ALL_OPTIONS if option.startswith("head=")]
-
-
-def refusal(function, *arguments, **keywords):
-    """The text of the InputError that a call raises: one line."""
-    with pytest.raises(InputError) as error:
-        function(*arguments, **keywords)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def edited(values, key, value):

@@ -90,7 +90,7 @@ def test_states_at_rest_and_frames_of_any_number_come_in_order(workers, pool):
 def test_a_worker_that_dies_is_reported_in_one_line():
     with ProcessEnvPool(CLIFF, num_workers=2) as pool:
         pool.begin(np.zeros((4, 2)))
-        os.kill(pool._processes[1][1].pid, signal.SIGKILL)
+        os.kill(pool._workers[1].process.pid, signal.SIGKILL)
         with pytest.raises(InputError, match=r"status -9.*evaluation\.num_workers") as error:
             pool.step(np.zeros((4, 1, 2), np.float32))
     assert "\n" not in str(error.value)
@@ -104,7 +104,7 @@ def test_an_error_in_a_worker_arrives_here():
 
 def test_no_worker_is_left_behind():
     with ProcessEnvPool(CLIFF, num_workers=2) as pool:
-        processes = [process for _, process in pool._processes]
+        processes = [worker.process for worker in pool._workers]
     assert all(process.poll() is not None for process in processes)
 
 

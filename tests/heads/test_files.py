@@ -94,7 +94,7 @@ def test_a_head_is_read_once(run):
 def test_a_head_of_other_weights_is_refused(own_run, spec):
     save_run(own_run, spec, seed=1)
     message = refusal(own_run, "inverse_dynamics")
-    assert "other weights" in message and "train_head.py" in message and "head=inverse_dynamics" in message
+    assert "other weights" in message and "train-head" in message and "head=inverse_dynamics" in message
 
 
 def test_a_head_belongs_to_the_weights_it_was_fitted_to_and_not_to_those_at_the_time_it_is_saved(own_run, spec):
@@ -109,7 +109,7 @@ def test_a_head_belongs_to_the_weights_it_was_fitted_to_and_not_to_those_at_the_
 
 def test_a_head_that_is_not_there_says_how_to_fit_it(own_run):
     shutil.rmtree(own_run / "heads" / "temporal_distance")
-    assert f"train_head.py run={own_run} head=temporal_distance" in refusal(own_run, "temporal_distance")
+    assert f"train-head run={own_run} head=temporal_distance" in refusal(own_run, "temporal_distance")
 
 
 def test_other_heads_than_the_one_asked_for_may_be_damaged(own_run):
@@ -123,7 +123,7 @@ def test_a_damaged_head_is_refused_in_one_line_by_its_path_and_with_the_remedy(o
     damage(path)
     message = refusal(own_run, "inverse_dynamics")
     assert str(path) in message
-    assert f"train_head.py run={own_run} head=inverse_dynamics" in message
+    assert f"train-head run={own_run} head=inverse_dynamics" in message
 
 
 def test_a_head_of_another_version_is_told_from_a_damaged_one(own_run):

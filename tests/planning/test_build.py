@@ -5,13 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lewm.errors import InputError
 from lewm.models.rollout.build import build_rollout
 from lewm.planning.build import build_mpc
 from lewm.planning.costs import GOAL_COSTS, LastDistance
 from lewm.planning.latent_planners import Amortized, Guarded, Search, Seeded
 from lewm.training.model_spec import build_model
-from tests.programs import TINY, compose
+from tests.programs import TINY, compose, refusal
 
 FRAME_SIZE, ACTION_DIM = 48, 10
 
@@ -31,13 +30,6 @@ def mpc_of(model, config, planner=None, heads=None, **planning):
     planner, planning = config.planner | (planner or {}), replace(config.planning, **planning)
     rollout = build_rollout(model, planning, "cpu")
     return build_mpc(model, rollout, planner, planning, -bound, 2 * bound, seed=5, heads=heads)
-
-
-def refusal(function, *arguments, **keywords):
-    with pytest.raises(InputError) as error:
-        function(*arguments, **keywords)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_a_controller_has_the_arguments_of_its_configuration(model, config):
@@ -110,4 +102,4 @@ def test_an_unknown_use_of_a_proposal_is_refused_with_a_suggestion(model, config
 @pytest.mark.parametrize("word", ["amortized", "seeded", "guarded"])
 def test_a_proposal_without_its_head_says_how_to_fit_it(model, config, word):
     message = refusal(mpc_of, model, config, proposal=word)
-    assert f"planning.proposal={word}" in message and "scripts/train_head.py head=inverse_dynamics" in message
+    assert f"planning.proposal={word}" in message and "lewm train-head head=inverse_dynamics" in message

@@ -2,21 +2,13 @@
 
 import pytest
 
-from lewm.errors import InputError
 from lewm.regularizers import build_regularizer
-from tests.programs import TINY, compose
+from tests.programs import TINY, compose, refusal
 
 
 @pytest.fixture(scope="module")
 def config():
     return compose(*TINY)
-
-
-def refusal(function, *arguments, **keywords):
-    with pytest.raises(InputError) as error:
-        function(*arguments, **keywords)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_a_regularizer_has_the_arguments_of_its_configuration(config):

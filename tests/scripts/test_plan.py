@@ -254,8 +254,8 @@ def test_a_given_manifest_is_played(tiny, two_room_data, tmp_path):
         (["evaluation.num_workers=0"], ["evaluation.num_workers=0"]),
         (["policy=expart"], ["policy='expart'", "expert"]),
         (["policy=expert", "expert={name: two_rom}"], ["two_rom", "two_room"]),
-        (["policy=amortized"], ["inverse_dynamics", "train_head.py"]),
-        (["policy=behaviour_cloning"], ["behaviour_cloning", "train_head.py"]),
+        (["policy=amortized"], ["inverse_dynamics", "train-head"]),
+        (["policy=behaviour_cloning"], ["behaviour_cloning", "train-head"]),
         (["protocol=lewn"], ["lewn", "lewm"]),
     ],
 )

@@ -75,7 +75,7 @@ def test_what_is_evaluated_already_is_not_evaluated_again(run, capsys, asked):
 @pytest.mark.parametrize(("weights_hash", "overrides"), [("other", []), (None, ["evaluation.offset=50"])])
 def test_what_was_evaluated_with_other_weights_or_settings_does_not_count(run, asked, weights_hash, overrides):
     finish_all(run, weights_hash)
-    with pytest.raises(SystemExit, match=r"scripts/plan\.py has refused"):
+    with pytest.raises(SystemExit, match=r"`lewm plan` has refused"):
         planner_study.main([str(run), *overrides, "--planners", "cem"])
     assert len(asked) == 1
     words = [str(word) for word in asked[0] if "=" in str(word)]

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lewm.errors import InputError
 from lewm.training.model_spec import build_model
-from tests.programs import TINY, compose
+from tests.programs import TINY, compose, refusal
 
 FRAME_SIZE, ACTION_DIM = 48, 10
 SIZES = {
@@ -26,13 +25,6 @@ def config():
 @pytest.fixture(scope="module")
 def model(config):
     return build_model(config.model, FRAME_SIZE, ACTION_DIM)
-
-
-def refusal(function, *arguments, **keywords):
-    with pytest.raises(InputError) as error:
-        function(*arguments, **keywords)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_a_model_takes_frames_of_the_environment_and_blocks_of_actions(config, model):

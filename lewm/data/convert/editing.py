@@ -55,7 +55,7 @@ class NativeSource:
             if episode.digest() != data.digests[number].tobytes():
                 raise InputError(
                     f"episode {number} of {data.path} is not what was written, its digest differs: see"
-                    " scripts/data.py validate"
+                    f" `lewm data validate {data.path}`"
                 )
             yield episode._replace(pixels=self._resize(episode.pixels))
 

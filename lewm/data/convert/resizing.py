@@ -19,7 +19,7 @@ class Resize:
     """Square frames of frame_size pixels.
 
     Attributes:
-      frame_size: of the result; None keeps the size.
+      frame_size: height and width of the resized frames; None keeps the size.
       fit: what makes a frame square: crop keeps its middle, pad adds black borders; None refuses frames that are not.
     """
 

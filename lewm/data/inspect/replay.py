@@ -1,4 +1,4 @@
-"""Whether recorded actions, states and frames belong together: the actions are played again in the environment."""
+"""Replay of recorded actions in the environment, to check that actions, states and frames belong together."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is in a dataset, as tables."""
+"""Summary of a dataset, as tables."""
 
 from collections.abc import Iterator
 from typing import Any

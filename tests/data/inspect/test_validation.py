@@ -172,7 +172,7 @@ def test_the_place_where_rows_run_out_is_named(tmp_path):
         (lambda path: rewrite(path, "states", lambda a: a[:, :1]), "file", ["2 state_names", "1 number"]),
         (lambda path: rewrite(path, "pixels", lambda a: a.repeat(2, 1)), "file", ["frame_size is 4", "(8, 4, 3)"]),
         (lambda path: (path / "metadata.json").unlink(), "file", ["no metadata.json"]),
-        (lambda path: (path / "metadata.json").write_text("{"), "file", ["metadata.json is damaged"]),
+        (lambda path: (path / "metadata.json").write_text("{"), "file", ["metadata.json is missing or damaged"]),
         (lambda path: (path / "metadata.json").write_text("3"), "file", ["not a dataset"]),
         (describe(version=1), "file", ["version 1"]),
         (describe(metadata={}), "file", ["metadata.json is damaged", "env_id is missing"]),

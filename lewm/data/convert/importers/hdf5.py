@@ -28,7 +28,7 @@ from lewm.data.metadata import Metadata
 from lewm.errors import InputError, one_line
 
 METADATA_ATTRIBUTE = "lewm_metadata"
-"""Where our exporter keeps Metadata, as JSON."""
+"""Attribute in which our exporter keeps Metadata, as JSON."""
 STATES = (("state",), ("qpos", "qvel"), ("observation",), ("proprio",))
 """The columns that are taken for the state: the first of these that a file has."""
 

@@ -1,4 +1,4 @@
-"""What every importer gives: episodes, one at a time, and what is known of them."""
+"""Source of episodes: what every importer gives, one episode at a time."""
 
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ class Source(Protocol):
     """Episodes of any origin, in order.
 
     Attributes:
-      metadata: of the dataset that they make.
+      metadata: metadata of the dataset that they make.
       notes: lines that whoever converts them should read.
     """
 
@@ -35,7 +35,7 @@ class Recorded(NamedTuple):
 
     Attributes:
       path, format: where the data are, and the importer's name.
-      frame_size: of the frames that it gives.
+      frame_size: height and width of the frames that it gives.
       action_low, action_high: (a,) smallest and largest actions in the data.
       state_names: S names.
       details: what else should stay with the data.
