@@ -138,7 +138,7 @@ def video_encoder() -> str:
     """ffmpeg of imageio, tried on a video of two frames."""
     import imageio.v2 as iio
     import numpy as np
-    from imageio_ffmpeg import get_ffmpeg_version  # type: ignore[import-untyped]
+    from imageio_ffmpeg import get_ffmpeg_version
 
     with tempfile.TemporaryDirectory() as folder:
         iio.mimwrite(Path(folder) / "two.mp4", list(np.zeros((2, 64, 64, 3), np.uint8)), fps=10)

@@ -2,6 +2,7 @@
 
 import platform
 import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -21,6 +22,9 @@ from lewm.data.recording import Expert, Recorder
 from lewm.data.workers import Workers
 from lewm.errors import InputError
 from lewm.processes import num_cores
+
+LARGE = 10 * 10**9
+"""Bytes of a dataset whose size is told before it is collected."""
 
 
 def collect(
@@ -43,6 +47,11 @@ def collect(
             f"env.collection.num_episodes={config.num_episodes} must be at least 2, a training and a held-out episode,"
             f" and env.collection.max_steps={config.max_steps} at least 1"
         )
+    size = num_bytes(env_config)
+    if size >= LARGE:
+        existing = next(folder for folder in Path(path).absolute().parents if folder.exists())
+        free = shutil.disk_usage(existing).free
+        _say(progress, f"{path} takes up to {size / 1e9:,.0f} GB; {free / 1e9:,.0f} GB are free in {existing}")
     if num_workers is not None and num_workers < 1:
         raise InputError(f"num_workers={num_workers} must be at least 1")
     with (
@@ -63,6 +72,12 @@ def collect(
     new, seconds = writer.num_frames - num_frames, time.perf_counter() - begin
     there = f" ({writer.num_frames:,} with those that were there)" if num_frames else ""
     _say(progress, f"collected {new:,} frames{there} at {new / seconds:,.0f} frames/s: {writer.path}")
+
+
+def num_bytes(env_config: EnvConfig) -> int:
+    """Bytes of the frames of a dataset whose episodes all have as many steps as they may."""
+    config = env_config.collection
+    return config.num_episodes * (config.max_steps + 1) * env_config.frame_size**2 * 3
 
 
 def collect_if_absent(path: Path, env_config: EnvConfig, experts: dict[str, Any], progress: Progress) -> None:

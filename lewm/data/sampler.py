@@ -75,12 +75,13 @@ class StepSampler(Sampler[list[int]]):
         num_others = self._clips_per_episode - 1
         if num_others == 0:
             return anchors
-        rng = np.random.default_rng((self._seed, step, num_others))
-        groups = []
-        for anchor in anchors:
-            first, end = np.searchsorted(self._owners, self._owners[anchor] + np.arange(2))
-            others = np.setdiff1d(np.arange(first, end), anchor)
-            enough = len(others) >= num_others
-            pool = others if len(others) else np.array([anchor])
-            groups.append(np.append(anchor, rng.choice(pool, num_others, replace=not enough)))
-        return np.concatenate(groups)
+        owners = self._owners[anchors]
+        first, end = np.searchsorted(self._owners, owners), np.searchsorted(self._owners, owners, side="right")
+        num_there = (end - first - 1)[:, None]
+        keys = np.random.default_rng((self._seed, step, num_others)).random((len(anchors), max(num_there.max(), 1)))
+        keys[np.arange(keys.shape[1]) >= num_there] = np.inf
+        order = keys.argsort(axis=1)  # begins with a permutation of range(num_there)
+        others = first[:, None] + np.take_along_axis(order, np.arange(num_others) % np.maximum(num_there, 1), axis=1)
+        others += others >= anchors[:, None]  # steps over the anchor
+        groups = np.column_stack([anchors, np.where(num_there, others, anchors[:, None])])
+        return groups.reshape(-1)

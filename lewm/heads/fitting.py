@@ -134,7 +134,9 @@ def _frames(data: Episodes, rows: NDArray[np.int64]) -> Tensor:
 
 def _optimize(head: Head, data: HeadData, config: HeadConfig, seed: int, progress: Progress) -> None:
     fitting, name = config.fitting, config.name
-    optimizer = torch.optim.AdamW(head.parameters(), lr=fitting.learning_rate, weight_decay=fitting.weight_decay)
+    optimizer = torch.optim.AdamW(
+        head.parameters(), lr=fitting.learning_rate, weight_decay=fitting.weight_decay, fused=True
+    )
     bar = progress.add_task(f"fitting {name}", total=fitting.num_steps, unit="steps")
     head.train()
     for step in range(fitting.num_steps):

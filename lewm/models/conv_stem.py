@@ -6,6 +6,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from lewm.errors import InputError
+from lewm.models.patches import embed_patches
 
 
 class ConvStem(nn.Module):
@@ -37,4 +38,4 @@ class ConvStem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, num_patches, embed_dim)."""
-        return cast(Tensor, self.layers(x) + self.linear(x)).flatten(2).transpose(1, 2)
+        return cast(Tensor, self.layers(x)).flatten(2).transpose(1, 2) + embed_patches(x, self.linear)

@@ -5,13 +5,14 @@ from functools import partial
 from typing import Literal
 
 import torch
-from timm.layers import PatchEmbed, build_sincos2d_pos_embed
+from timm.layers import build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lewm.errors import InputError
 from lewm.models.conv_stem import ConvStem
+from lewm.models.patches import LinearPatches
 from lewm.models.sizes import check_sizes
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -86,7 +87,7 @@ class ViTEncoder(nn.Module):
             class_token=pooling == "cls",
             global_pool="token" if pooling == "cls" else "avg",
             fc_norm=False,
-            embed_layer=ConvStem if stem == "conv" else PatchEmbed,
+            embed_layer=ConvStem if stem == "conv" else LinearPatches,
             norm_layer=partial(nn.LayerNorm, eps=1e-12),
         )
         if positions == "sincos":
@@ -108,5 +109,5 @@ class ViTEncoder(nn.Module):
         # Of a CPU's fused attention in bfloat16 the backward pass takes ten times as long as of the plain one.
         slow = pixels.device.type == "cpu" and torch.is_autocast_enabled("cpu")
         with sdpa_kernel(SDPBackend.MATH) if slow else nullcontext():
-            features: Tensor = self.vit((pixels.to(self.mean.dtype) - self.mean) / self.std)
+            features: Tensor = self.vit((pixels - self.mean).div_(self.std))
         return features

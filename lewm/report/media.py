@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import imageio.v3 as iio
 import numpy as np
-from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from lewm.data.convert.importers.video import decode
@@ -49,6 +48,8 @@ def side_by_side(start: NDArray[np.uint8], achieved: NDArray[np.uint8], goal: ND
 
 def save_film(film: NDArray[np.uint8], path: Path) -> None:
     """Writes (n, h, w, 3) frames as an mp4 that every browser plays; InputError: it cannot be written."""
+    from imageio_ffmpeg import get_ffmpeg_exe  # here, because who writes no film needs no ffmpeg
+
     size, partial = f"{film.shape[2]}x{film.shape[1]}", path.with_suffix(".partial")
     frames = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(FPS), "-i", "-"]
     form = ["-c:v", "libx264", "-crf", "23", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"]

@@ -81,5 +81,5 @@ def imagination_section(traces: Traces) -> str:
         '<p class="soft">The first plan of a pair, executed to its end without another look: what it came to after'
         " each model step, and below it what the model had imagined, shown as the recorded frame whose embedding is"
         " nearest.</p>"
-        f'<div class="dreams">{"".join(tables)}</div>'
+        f'<div class="imagination">{"".join(tables)}</div>'
     )

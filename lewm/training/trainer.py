@@ -72,6 +72,7 @@ class Trainer:
             [parameter for parameter in objective.parameters() if parameter.requires_grad],
             lr=config.training.learning_rate,
             weight_decay=config.training.weight_decay,
+            fused=True,
         )
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
 

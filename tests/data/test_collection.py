@@ -10,7 +10,7 @@ from envs.experts import EXPERTS
 from envs.experts.expert import Expert
 from envs.two_room import move
 from lewm.config import build
-from lewm.data import recording
+from lewm.data import collection, recording
 from lewm.data.collection import collect
 from lewm.data.episodes import Episodes
 from lewm.data.recording import NUM_ENVS, Recorder, record
@@ -49,6 +49,17 @@ def test_an_action_leads_from_its_frame_to_the_next(counted):
         assert episode.pixels[:, 0, 0, 0].tolist() == list(range(num_actions + 1))
         assert episode.actions[:, 0].tolist() == [100 + t for t in range(num_actions)]
         np.testing.assert_array_equal(episode.states[1:, 1], episode.actions[:, 0])
+
+
+def test_the_size_of_a_large_dataset_is_told_before_it_is_collected(tmp_path, monkeypatch, capsys):
+    collect_two_room(tmp_path / "small", num_episodes=2, max_steps=4, seed=0)
+    assert "takes up to" not in capsys.readouterr().out
+    monkeypatch.setattr(collection, "LARGE", 2 * 5 * 48 * 48 * 3)
+    data = collect_two_room(tmp_path / "new" / "large", num_episodes=2, max_steps=4, seed=0)
+    printed = capsys.readouterr().out
+    assert f"{tmp_path}/new/large takes up to 0 GB" in printed and f"are free in {tmp_path}\n" in printed
+    assert printed.index("takes up to") < printed.index("collected")
+    assert data.pixels.nbytes <= 2 * 5 * 48 * 48 * 3
 
 
 def test_angles_and_velocities_of_the_environment_stand_with_the_data(tmp_path):

@@ -28,6 +28,11 @@ def test_every_start_is_a_pair_once_when_all_are_drawn(counting_data):
     assert sorted(zip(manifest.episodes, manifest.steps, strict=True)) == expected
 
 
+def test_one_pair_of_neighbouring_frames_is_drawn(counting_data):
+    manifest = draw(counting_data, offset=1, num_pairs=1)
+    assert (len(manifest), manifest.offset) == (1, 1)
+
+
 def test_fewer_pairs_are_the_first_ones_of_more(counting_data):
     assert draw(counting_data, num_pairs=4) == draw(counting_data, num_pairs=20).first(4)
 

@@ -29,6 +29,16 @@ def test_recorded_actions_are_those_from_the_start_to_the_goal(counting_data):
     )
 
 
+def test_frames_before_the_start_are_a_model_step_apart_with_the_actions_between_them(counting_data):
+    manifest = draw(counting_data, num_pairs=20)
+    late = np.flatnonzero(np.array(manifest.steps) >= 4)
+    pairs = read_pairs(manifest, counting_data, late, num_past=2, frameskip=2)
+    starts = pairs.start_states[:, None]
+    assert len(late) > 3
+    np.testing.assert_array_equal(pairs.past_states, starts - [[0, 4], [0, 2]])
+    np.testing.assert_array_equal(pairs.past_actions[..., 0], starts[..., 1:] - [[4, 3], [2, 1]])
+
+
 def test_batches_have_every_pair_once_and_equally_many_frames_before_each_start(counting_data):
     manifest = draw(counting_data, num_pairs=20)
     batches = in_batches(manifest, batch_size=4, context=3, frameskip=5)

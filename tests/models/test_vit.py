@@ -1,7 +1,9 @@
 import pytest
 import torch
+from timm.layers import PatchEmbed
 
 from lewm.models import ViTEncoder
+from lewm.models.patches import LinearPatches
 
 SMALL = {"image_size": 32, "patch_size": 8, "width": 24, "depth": 1, "num_heads": 2}
 SMALL |= {"pooling": "mean", "normalization": "imagenet", "positions": "sincos", "stem": "linear"}
@@ -49,6 +51,28 @@ def test_a_stem_of_convolutions_gives_one_token_for_each_patch(patch_size, pooli
     tokens = stem(torch.rand(2, 3, 32, 32))
     assert tokens.shape == (2, (32 // patch_size) ** 2, 24)
     assert encoder(stem="conv", patch_size=patch_size, pooling=pooling)(frames(2)).shape == (2, 24)
+
+
+@pytest.mark.parametrize(("size", "patch_size"), [(32, 8), (28, 14)])
+def test_linear_patches_are_those_of_timm_with_their_gradients(size, patch_size):
+    torch.manual_seed(0)
+    ours, theirs = LinearPatches(size, patch_size, 3, 24), PatchEmbed(size, patch_size, 3, 24)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 3, size, size)
+    tokens = [patches(x) for patches in (ours, theirs)]
+    torch.testing.assert_close(*tokens)
+    upstream = torch.randn_like(tokens[0])
+    for found in tokens:
+        found.backward(upstream)
+    for (name, ours_), (_, theirs_) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+        torch.testing.assert_close(ours_.grad, theirs_.grad, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_frames_stay_as_they_are():
+    pixels = frames(2)
+    before = pixels.clone()
+    encoder()(pixels)
+    assert torch.equal(pixels, before)
 
 
 def test_the_tokens_of_a_stem_of_convolutions_lie_where_their_patches_do():

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -109,6 +111,14 @@ def test_as_many_threads_as_the_command_line_says_are_used(tiny):
     words = (f"run={tiny}", "device=cpu", *TINY_EVALUATION, "policy=no_op", "name=threads")
     assert run_program(main, *words, "num_threads=3") is None
     assert seen == [3]
+
+
+def test_no_ffmpeg_is_needed_where_no_film_is_written(tiny):
+    words = [*TINY_EVALUATION, f"run={tiny}", "device=cpu", "num_threads=1", "evaluation.num_videos=0", "name=unfilmed"]
+    without = f"import sys; sys.modules['imageio_ffmpeg'] = None; sys.argv = ['plan', *{words!r}]"
+    source = f"{without}; from scripts.plan import main; main()"
+    subprocess.run([sys.executable, "-c", source], check=True, cwd=CONFIGS.parent, capture_output=True)
+    assert (tiny / "unfilmed" / "report.html").exists()
 
 
 def test_the_expert_acts_without_its_noise():

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from lewm.data.convert.resizing import BLOCK, Resize
@@ -21,6 +20,8 @@ def decode(path: Path) -> Generator[Frame, None, None]:
 
     Close it when it is not read to its end. InputError: there is no such file, or it is no whole video.
     """
+    from imageio_ffmpeg import get_ffmpeg_exe  # here, because who reads no video needs no ffmpeg
+
     if not path.is_file():
         raise InputError(f"there is no video {path}")
     # PPM images tell their size themselves.
