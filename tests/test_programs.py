@@ -484,7 +484,7 @@ def double_actions(path):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (shutil.rmtree, ["no dataset", "collect.py"]),
+        (shutil.rmtree, ["no dataset", "lewm collect"]),
         (lambda path: edit_metadata(path, env_id="envs:lewm/Other-v0"), ["envs:lewm/Other-v0", "envs:lewm/TwoRoom-v0"]),
         (lambda path: edit_metadata(path, frame_size=64), ["64", "48"]),
         (lambda path: double_actions(path), ["4", "2", "data_path"]),

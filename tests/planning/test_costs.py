@@ -163,7 +163,7 @@ def test_a_cost_that_cannot_be_built_is_refused_in_one_line_by_name_and_value(co
 
 
 def test_a_cost_whose_head_is_not_there_says_how_to_fit_it():
-    with pytest.raises(InputError, match=r"heads=\[temporal_distance\].*train_head\.py head=temporal_distance"):
+    with pytest.raises(InputError, match=r"heads=\[temporal_distance\].*lewm train-head head=temporal_distance"):
         build_goal_cost("temporal_distance", {})
 
 
