@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import requires, version
 from pathlib import Path
 from typing import NamedTuple
@@ -196,18 +197,20 @@ CHECKS = (
 )
 
 
-def report(checks: Iterable[Check], tell: Callable[[str], object]) -> int:
-    """Tells one line for each check, as they end, and whether training will work.
+def report(checks: Sequence[Check], tell: Callable[[str], object]) -> int:
+    """Tells one line for each check, in their order, and whether training will work.
+
+    Two checks run at once: some wait for programs that they start.
 
     Returns:
       0 if it will, else 1.
     """
     failed = []
-    for check in checks:
-        finding = examine(check)
-        tell(finding.line)
-        if check.is_needed and not finding.is_there:
-            failed.append(check)
+    with ThreadPoolExecutor(2) as pool:
+        for check, finding in zip(checks, pool.map(examine, checks), strict=True):
+            tell(finding.line)
+            if check.is_needed and not finding.is_there:
+                failed.append(check)
     if failed:
         tell(f"training will not work: {'; '.join(f'{check.name}: {check.remedy}' for check in failed)}")
         return 1
