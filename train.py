@@ -6,7 +6,6 @@ Collects the data if it is absent, trains, plans on held-out start/goal pairs, a
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -27,18 +26,14 @@ from lewm.data.normalize import ActionNormalizer
 from lewm.diagnostics.validation import Validation
 from lewm.environment import make_env
 from lewm.errors import InputError
-from lewm.evaluation.evaluate import evaluate
 from lewm.evaluation.evaluation_episodes import EvaluationEpisodes, choose_episodes
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import choose_manifest
-from lewm.evaluation.mpc_policy import MPCPolicy
-from lewm.evaluation.results import describe_model, describe_policy
-from lewm.files import write_json
 from lewm.heads.config import read_heads
 from lewm.heads.files import save_head
 from lewm.heads.fitting import build_head, fit_head
 from lewm.planning import PLANNERS
-from lewm.report import print_results, save_evaluation
+from lewm.report import evaluate_run, print_results
 from lewm.run import Run
 from lewm.tracking import progress_bar
 from lewm.training.accelerator import start_accelerator
@@ -134,22 +129,6 @@ def prepare_data(
     episodes = choose_episodes(split, data, held_out, config.env, split_seed, provide)
     manifest = choose_manifest(episodes, config.env, config.evaluation, console.print)
     return data, train_ids, held_out, (episodes, manifest)
-
-
-def evaluate_run(
-    run: Run, config: TrainConfig, pairs: Pairs | None, diagnostics: dict[str, float], progress: Progress
-) -> dict[str, Any]:
-    """Plans on the pairs, if there are any, and writes results and report into the run folder."""
-    identity = describe_model(run)
-    if pairs is None or not isinstance(config.env, EnvConfig):
-        results = {"identity": identity, "diagnostics": diagnostics}
-        write_json(run.path / "results.json", results)
-        return results
-    policy = MPCPolicy(run.agent(planner=config.planner, planning=config.planning, seed=config.seed))
-    identity["policy"] = describe_policy("mpc", config.planner, config.planning, config.seed, run.heads.used())
-    evaluation = evaluate(policy, *pairs, config.env, config.evaluation, run.path, identity, diagnostics, progress)
-    save_evaluation(evaluation, run.path)
-    return evaluation.results
 
 
 if __name__ == "__main__":
