@@ -37,7 +37,7 @@ class HDF5Source:
     """Args:
     path: a .h5 file.
     resize: makes the frames.
-    env_id: of the environment that the data are from, if it can be made.
+    env_id: Gymnasium id of the environment that the data are from, if it can be made.
     camera: the column of the frames.
     states: the column of the states, "none" for no states; None takes the first of STATES that is there.
     """

@@ -36,7 +36,7 @@ class LeRobotSource:
     """Args:
     path: the dataset's folder, in which meta/info.json is.
     resize: makes the frames.
-    env_id: of the environment that the data are from, if it can be made.
+    env_id: Gymnasium id of the environment that the data are from, if it can be made.
     camera: the feature of the frames; None takes the only one.
     states: the feature of the states, "none" for no states.
     """

@@ -23,7 +23,7 @@ class VideoFolderSource:
     """Args:
     path: the folder.
     resize: makes the frames.
-    env_id: of the environment that the data are from, if it can be made.
+    env_id: Gymnasium id of the environment that the data are from, if it can be made.
     action_columns: names of the CSV's columns, with commas between them; None takes those that begin with action.
     state_columns: the same of the states; "none" for no states.
     """
