@@ -39,6 +39,15 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     return x if num_ranks() == 1 else _AllReduceMean.apply(x)
 
 
+def of_main_rank(number: float, device: torch.device) -> float:
+    """The number of the first rank, on every rank; `device` is that of the ranks' collectives."""
+    if num_ranks() == 1:
+        return number
+    shared = torch.tensor(number, dtype=torch.float64, device=device)
+    dist.broadcast(shared, 0)
+    return shared.item()
+
+
 class _AllGather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -10,14 +10,17 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lewm.config.components import is_a, suggestion
-from lewm.config.schema import FolderName, Range, TrainConfig
+from lewm.config.schema import FolderName, OneOf, Range, TrainConfig
 from lewm.errors import InputError
 from lewm.files import write_text
 from lewm.shipped import shipped
 
 CONFIGS = shipped("configs")
 
-WHERE_AND_HOW_FAST = ("name", "output_dir", "resume", "device", "num_threads", "data.num_workers", "data.device")
+WHERE_AND_HOW_FAST = (
+    *("name", "output_dir", "resume", "device", "num_threads", "data.num_workers", "data.device"),
+    *("training.graph", "training.compile"),
+)
 """Keys that decide where a run lies and how fast it trains. The data are told apart by their hash, not their path."""
 
 AFTER_TRAINING = ("heads", "planner", "planning", "evaluation", "env.collection.num_test_episodes")
@@ -54,8 +57,7 @@ def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
             fitting = [option for option in nested if value.keys() == get_type_hints(option).keys()]
             arguments[key] = from_dict(value, (fitting or nested)[0], f"{prefix}{key}.")
         elif not any(is_a(value, option) for option in kinds):
-            wanted = " or ".join("null" if option is NoneType else option.__name__ for option in kinds)
-            raise InputError(f"{prefix}{key}={value!r} must be {wanted}")
+            raise InputError(f"{prefix}{key}={value!r} must be {_wanted(kind)}")
         else:
             arguments[key] = value
             _check_allowed(f"{prefix}{key}", value, kind)
@@ -80,16 +82,34 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
     return tuple(get_args(each)[0] if get_origin(each) is Annotated else each for each in kinds)
 
 
+def _wanted(kind: Any) -> str:
+    """What a value of the schema may be, for messages: `int or null`, `true, false or auto`."""
+    names = {NoneType: "null", bool: "true or false"}
+    words = [word for option in get_args(kind) for allowed in _metadata(option) for word in _words(allowed)]
+    kinds = [option for option in alternatives(kind) if not (words and option is str)]
+    return " or ".join([*(names.get(option, option.__name__) for option in kinds), *words])
+
+
+def _metadata(kind: Any) -> tuple[Any, ...]:
+    return getattr(kind, "__metadata__", ())
+
+
+def _words(allowed: Any) -> tuple[str, ...]:
+    return allowed.words if isinstance(allowed, OneOf) else ()
+
+
 def _check_allowed(key: str, value: Any, kind: Any) -> None:
     """Refuses a value that the annotations of its type do not allow."""
     if value is None:
         return
-    for allowed in (each for option in (kind, *get_args(kind)) for each in getattr(option, "__metadata__", ())):
+    for allowed in (each for option in (kind, *get_args(kind)) for each in _metadata(option)):
         if isinstance(allowed, Range):
             low, high = allowed
             if not (low <= value and (high is None or value <= high)):
                 bounds = f"at least {low}" + ("" if high is None else f" and at most {high}")
                 raise InputError(f"{key}={value} must be {bounds}")
+        if isinstance(allowed, OneOf) and isinstance(value, str) and value not in allowed.words:
+            raise InputError(f"{key}={value!r} must be {_wanted(kind)}")
         if isinstance(allowed, FolderName) and not allowed.allows(value):
             raise InputError(
                 f"{key}={value!r} must be the name of one folder: letters, digits, dots, dashes and underscores, no"

@@ -15,6 +15,12 @@ class Range(NamedTuple):
     high: float | None = None
 
 
+class OneOf(NamedTuple):
+    """Allowed words of a string."""
+
+    words: tuple[str, ...]
+
+
 class FolderName(NamedTuple):
     """Allowed names of a folder: one path component of letters, digits, dots, dashes and underscores.
 
@@ -45,6 +51,7 @@ Seed = Annotated[int, Range(0, 2**63 - 1)]
 Share = Annotated[float, Range(0, 1)]
 NonNegative = Annotated[float, Range(0)]
 Workers = Annotated[int, Range(1, MAX_PROCESSES)]
+Auto = Annotated[str, OneOf(("auto",))]
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,7 @@ class ModelConfig:
 @dataclass(frozen=True)
 class TrainingConfig:
     num_steps: Count
+    max_seconds: Annotated[float, Range(1)] | None
     num_frames: Annotated[int, Range(2)]
     batch_size: Count
     clips_per_episode: Count
@@ -109,6 +117,8 @@ class TrainingConfig:
     final_weight_fraction: NonNegative
     max_grad_norm: Annotated[float, Range(1e-6)]  # 0 would leave no gradient
     precision: str
+    graph: bool | Auto
+    compile: bool | Auto
     log_every: Count
     validate_every: Count
     checkpoint_every: Count

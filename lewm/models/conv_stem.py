@@ -6,7 +6,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from lewm.errors import InputError
-from lewm.models.patches import embed_patches
+from lewm.models.patches import embed_patches, split_patches
 
 
 class ConvStem(nn.Module):
@@ -38,4 +38,6 @@ class ConvStem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, num_patches, embed_dim)."""
-        return cast(Tensor, self.layers(x)).flatten(2).transpose(1, 2) + embed_patches(x, self.linear)
+        return cast(Tensor, self.layers(x)).flatten(2).transpose(1, 2) + embed_patches(
+            split_patches(x, self.linear.kernel_size[0]), self.linear
+        )

@@ -12,7 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lewm.errors import InputError
 from lewm.models.conv_stem import ConvStem
-from lewm.models.patches import LinearPatches
+from lewm.models.layer_norm import LayerNorm, ToAutocast
+from lewm.models.patches import LinearPatches, split_patches
 from lewm.models.sizes import check_sizes
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -74,6 +75,7 @@ class ViTEncoder(nn.Module):
             if value not in known:
                 raise InputError(f"{value!r} is none of {', '.join(known)}")
         self.output_dim, self.normalization = width, normalization
+        self._split = None if stem == "conv" else partial(split_patches, size=patch_size)
         mean, std = (255 * torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
         self.register_buffer("mean", mean.expand(-1, image_size, image_size).clone())
         self.register_buffer("std", std.clone())
@@ -88,8 +90,9 @@ class ViTEncoder(nn.Module):
             global_pool="token" if pooling == "cls" else "avg",
             fc_norm=False,
             embed_layer=ConvStem if stem == "conv" else LinearPatches,
-            norm_layer=partial(nn.LayerNorm, eps=1e-12),
+            norm_layer=partial(LayerNorm, eps=1e-12),
         )
+        self.vit.norm_pre = ToAutocast()  # the blocks add to it
         if positions == "sincos":
             grid = image_size // patch_size
             table = build_sincos2d_pos_embed([grid, grid], dim=width)[None]
@@ -108,6 +111,9 @@ class ViTEncoder(nn.Module):
         """(N, C, h, w) uint8 -> (N, width)."""
         # Of a CPU's fused attention in bfloat16 the backward pass takes ten times as long as of the plain one.
         slow = pixels.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        mean, std = self.mean[None], self.std.expand_as(self.mean)[None]
+        if self._split:  # before the bytes become numbers of four bytes
+            pixels, mean, std = map(self._split, (pixels, mean, std))
         with sdpa_kernel(SDPBackend.MATH) if slow else nullcontext():
-            features: Tensor = self.vit((pixels - self.mean).div_(self.std))
+            features: Tensor = self.vit((pixels - mean).div_(std))
         return features

@@ -1,6 +1,7 @@
 """Accelerator of a training: device, precision, ranks and threads."""
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -12,16 +13,31 @@ from lewm.distributed import use_all_cores
 from lewm.errors import InputError
 from lewm.precision import choose_precision
 
+REFUSED = {
+    "ACCELERATE_DYNAMO_BACKEND": "give training.compile=true instead of a dynamo backend",
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "the regularizer needs whole batches: give a smaller training.batch_size",
+    "ACCELERATE_USE_DEEPSPEED": "the ranks train by DDP: leave DeepSpeed out",
+    "ACCELERATE_USE_FSDP": "the ranks train by DDP: leave FSDP out",
+    "ACCELERATE_USE_MEGATRON_LM": "the ranks train by DDP: leave Megatron-LM out",
+}
+"""Settings of `accelerate launch` that a training does not follow, by their variable, and what to do instead."""
+
+LAUNCHED = {"bf16": "bfloat16", "no": "auto"}
+"""training.precision by accelerate's --mixed_precision, which is "no" where nobody has said anything."""
+
 
 def start_accelerator(config: TrainConfig) -> Accelerator:
     """Starts accelerate with the device and precision of a configuration, and shares the cores among the ranks.
 
     Raises:
-      InputError: precision or devices are unknown, not there, or do not go together.
+      InputError: precision or devices are unknown, not there, or do not go together, or accelerate was started with
+        settings that the training does not follow.
     """
     device = choose_device(config.device)
     on_gpu = device == "cuda"
-    precision = choose_precision("training.precision", config.training.precision, device)
+    check_launcher(os.environ)
+    asked = launched_precision(config.training.precision, os.environ)
+    precision = choose_precision("training.precision", asked, device)
     accelerator = Accelerator(
         cpu=not on_gpu,
         mixed_precision="bf16" if precision == "bfloat16" else "no",
@@ -36,6 +52,25 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     use_all_cores(config.num_threads, int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes)))
     accelerator.print(", ".join(f"{key} {value}" for key, value in describe_accelerator(accelerator).items()))
     return accelerator
+
+
+def check_launcher(variables: Mapping[str, str]) -> None:
+    """Refuses settings of `accelerate launch` or its configuration file that would be ignored."""
+    for name, remedy in REFUSED.items():
+        neutral = ("1",) if name.endswith("_STEPS") else ("", "0", "no", "false")
+        if (value := variables.get(name)) and value.lower() not in neutral:
+            raise InputError(f"accelerate was started with {name}={value}: {remedy}")
+
+
+def launched_precision(asked: str, variables: Mapping[str, str]) -> str:
+    """training.precision, or where that is auto, the --mixed_precision of `accelerate launch`."""
+    launched = variables.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launched not in LAUNCHED:
+        raise InputError(f"accelerate was started with --mixed_precision {launched}: give bf16 or no")
+    wanted = LAUNCHED[launched]
+    if "auto" not in (asked, wanted) and asked != wanted:
+        raise InputError(f"training.precision={asked} is not --mixed_precision {launched}: leave one of them out")
+    return wanted if asked == "auto" else asked
 
 
 def describe_accelerator(accelerator: Accelerator) -> dict[str, Any]:

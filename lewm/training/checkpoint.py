@@ -1,10 +1,14 @@
 """Checkpoints: folders of safetensors and JSON that appear whole or not at all. Loading one runs no code from it."""
 
+import math
 import re
 import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 import torch
 from safetensors import SafetensorError
@@ -30,12 +34,14 @@ class Checkpoint:
       path: the folder.
       spec: specification of the model.
       step: training steps that led to the weights.
+      seconds: seconds that they took.
       hashes: SHA-256 of each file, by name.
     """
 
     path: Path
     spec: ModelSpec
     step: int
+    seconds: float
     hashes: dict[str, str]
 
     @classmethod
@@ -46,10 +52,13 @@ class Checkpoint:
         step, hashes = described.get("step"), described.get("files")
         if type(step) is not int or step < 0:
             raise InputError(f"{file} is damaged: step={step!r} must be a whole number of at least 0")
+        seconds = described.get("seconds", 0.0)  # older checkpoints lack them
+        if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+            raise InputError(f"{file} is damaged: seconds={seconds!r} must be a number of at least 0")
         if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
             raise InputError(f"{file} is damaged: it has no hashes of the files")
         try:
-            return cls(path, ModelSpec.from_dict(described), step, hashes)
+            return cls(path, ModelSpec.from_dict(described), step, float(seconds), hashes)
         except InputError as error:
             raise InputError(f"{file} is damaged: {error}") from None
 
@@ -87,14 +96,41 @@ class Checkpoint:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+class Snapshot(NamedTuple):
+    """Copies of all that a checkpoint holds of a training, on the CPU. Training can go on.
+
+    Attributes:
+      weights: state of the model.
+      regularizer: buffers of the regularizer.
+      optimizer: state of the optimizer by "parameter.name".
+    """
+
+    weights: dict[str, Tensor]
+    regularizer: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+
+    @classmethod
+    def take(cls, model: nn.Module, regularizer: nn.Module, optimizer: torch.optim.Optimizer) -> "Snapshot":
+        """Copies the states."""
+        entries: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
+        moments = {f"{index}.{key}": value for index, entry in entries.items() for key, value in entry.items()}
+        return cls(_copied(model.state_dict()), _copied(regularizer.state_dict()), _copied(moments))
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, value in tensors.items()
+    }
+
+
 def save_checkpoint(
     folder: Path,
     spec: ModelSpec,
     step: int,
-    model: nn.Module,
-    regularizer: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    snapshot: Snapshot,
     *,
+    seconds: float = 0.0,
     keep_last: int = 1,
     keep_every: int | None = None,
 ) -> Path:
@@ -104,9 +140,8 @@ def save_checkpoint(
       folder: checkpoints/ of the run folder.
       spec: specification of the model.
       step: training steps made so far.
-      model: model whose weights are saved.
-      regularizer: regularizer whose buffers are saved.
-      optimizer: optimizer whose state is saved.
+      snapshot: what is saved.
+      seconds: seconds that they took.
       keep_last: number of latest checkpoints that stay, this one included.
       keep_every: checkpoints whose step is a multiple of this stay, too; None for no others.
 
@@ -119,8 +154,7 @@ def save_checkpoint(
     path = folder / f"step_{step:07d}"
     for remains in folder.glob("*.partial"):  # a killed process left them
         shutil.rmtree(remains)
-    tensors = {WEIGHTS: _contiguous(model), REGULARIZER: _contiguous(regularizer)}
-    tensors[OPTIMIZER] = _optimizer_tensors(optimizer)
+    tensors = dict(zip((WEIGHTS, REGULARIZER, OPTIMIZER), snapshot, strict=True))
     with whole_folder(path) as partial:
         try:
             for name, values in tensors.items():
@@ -130,13 +164,44 @@ def save_checkpoint(
                 f"cannot write the checkpoint {path} ({error}): the one before it is kept; make room, then resume=true"
             ) from error
         hashes = {name: sha256_of(partial / name) for name in tensors}
-        described = {"format": FORMAT, "version": VERSION, "step": step, "files": hashes, **asdict(spec)}
-        write_json(partial / DESCRIPTION, described)
+        described = {"format": FORMAT, "version": VERSION, "step": step, "seconds": seconds, "files": hashes}
+        write_json(partial / DESCRIPTION, {**described, **asdict(spec)})
     older = {number: each for number, each in checkpoints(folder.parent).items() if number <= step}
     for number in sorted(older)[:-keep_last]:
         if not keep_every or number % keep_every:
             shutil.rmtree(older[number])
     return path
+
+
+class CheckpointWriter:
+    """Writer of checkpoints in a thread of its own, one at a time, while the training goes on.
+
+    A context: at its end everything is written. An error of a checkpoint is raised by the next call, or at the end.
+    """
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, "checkpoints")
+        self._last: Future[Path] | None = None
+
+    def write(self, *arguments: Any, **keywords: Any) -> None:
+        """Calls save_checkpoint with these arguments, once the checkpoint before is written."""
+        self.wait()
+        self._last = self._executor.submit(save_checkpoint, *arguments, **keywords)
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is written, and raises what went wrong."""
+        if self._last is not None:
+            self._last.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown()
+        if error is None:
+            self.wait()
 
 
 def checkpoints(run_dir: Path) -> dict[int, Path]:
@@ -159,12 +224,3 @@ def find_checkpoint(path: Path) -> Path:
     if latest is None:
         raise InputError(f"{path} holds no checkpoint: give the folder of a trained run")
     return latest
-
-
-def _contiguous(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.contiguous() for name, value in module.state_dict().items()}
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
-    return {f"{index}.{key}": value.contiguous() for index, entry in state.items() for key, value in entry.items()}

@@ -33,12 +33,16 @@ class Objective(nn.Module):
     Args:
       model: world model, trained through both sides of the prediction: no stop-gradient, no moving average.
       regularizer: regularizer of the embeddings of all frames.
-      regularizer_weight: weight of the regularizer's value.
+      regularizer_weight: weight of the regularizer's value, kept as a tensor on the model's device, so that a weight
+        that changes from step to step is data of a recorded or compiled step, and not part of its code.
     """
+
+    regularizer_weight: Tensor
 
     def __init__(self, model: JEPA, regularizer: Regularizer, regularizer_weight: float) -> None:
         super().__init__()
-        self.model, self.regularizer, self.regularizer_weight = model, regularizer, regularizer_weight
+        self.model, self.regularizer = model, regularizer
+        self.register_buffer("regularizer_weight", torch.tensor(float(regularizer_weight)), persistent=False)
 
     def forward(self, clip: Clip, generator: torch.Generator) -> tuple[Loss, Tensor]:
         """Computes the loss of a batch.

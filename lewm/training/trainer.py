@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import cast
 
 import torch
@@ -21,11 +22,14 @@ from lewm.errors import InputError
 from lewm.models import JEPA
 from lewm.seeding import derive_seed
 from lewm.tracking import Tracker
-from lewm.training.checkpoint import Checkpoint, save_checkpoint
+from lewm.training.checkpoint import Checkpoint, CheckpointWriter, Snapshot
+from lewm.training.compiling import compile_blocks
+from lewm.training.graphed_step import GraphedStep, StepResult
 from lewm.training.interrupt import Interrupt
 from lewm.training.model_spec import ModelSpec
 from lewm.training.objective import Loss, Objective
-from lewm.training.schedule import learning_rate
+from lewm.training.schedule import Schedule
+from lewm.training.switches import choose_switches
 from lewm.training.tensors import not_finite
 
 Validate = Callable[[JEPA], dict[str, float]]
@@ -34,7 +38,8 @@ Validate = Callable[[JEPA], dict[str, float]]
 class Trainer:
     """Trainer of an objective on clips, with logging, validation and checkpoints in the run folder.
 
-    What a step does is a function of (seed, step): a run that was interrupted and resumed is the same run.
+    What a step does is a function of (seed, step), unless max_seconds lets the schedule run by the clock: a run that
+    was interrupted and resumed is the same run. On a GPU no step waits for the one before it.
 
     Example:
       ```python
@@ -66,15 +71,26 @@ class Trainer:
     ) -> None:
         self.config, self.spec, self.accelerator = config, spec, accelerator
         self.clips, self.validate, self.progress = clips, validate, progress
-        self.model, self.regularizer = objective.model, objective.regularizer
-        self._plain_objective, self._regularizer_weight = objective, objective.regularizer_weight
+        self.model, self.regularizer, self._plain_objective = objective.model, objective.regularizer, objective
+        self._regularizer_weight = objective.regularizer_weight.item()
+        device = accelerator.device
         optimizer = torch.optim.AdamW(
             [parameter for parameter in objective.parameters() if parameter.requires_grad],
             lr=config.training.learning_rate,
             weight_decay=config.training.weight_decay,
             fused=True,
+            capturable=device.type == "cuda",
         )
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
+        for group in self.optimizer.param_groups:
+            group["lr"] = torch.tensor(config.training.learning_rate, device=device)
+        self.schedule = Schedule(config.training, device)
+        self._directions = torch.Generator(device)
+        self._losses = torch.zeros(config.training.log_every, 3, device=device)  # of the steps since the last log
+        switches = choose_switches(config.training, accelerator, self.regularizer)
+        if switches.compile:
+            compile_blocks(self.model)
+        self._update = GraphedStep(self.update, [self._directions], device) if switches.graph else self.update
 
     def fit(self, checkpoint: Checkpoint | None = None) -> bool:
         """Trains to the last step, and writes a checkpoint.
@@ -92,32 +108,40 @@ class Trainer:
             checkpoint.load_weights(self.model)
             checkpoint.load_regularizer(self.regularizer)
             checkpoint.load_optimizer(self.optimizer.optimizer)
-        start = checkpoint.step if checkpoint else 0
-        if not self.accelerator.is_main_process:
-            return self._loop(start, None)
-        with Tracker(self.config.run_dir, start) as tracker:
-            return self._loop(start, tracker)
+        start, seconds = (checkpoint.step, checkpoint.seconds) if checkpoint else (0, 0.0)
+        self.schedule = Schedule(self.config.training, self.accelerator.device, seconds)
+        with ExitStack() as stack:
+            writer = stack.enter_context(CheckpointWriter())
+            is_main = self.accelerator.is_main_process
+            tracker = stack.enter_context(Tracker(self.config.run_dir, start)) if is_main else None
+            finished = self._loop(start, tracker, writer)
+        self.accelerator.wait_for_everyone()
+        return finished
 
-    def _loop(self, start: int, tracker: Tracker | None) -> bool:
-        training = self.config.training
+    def _loop(self, start: int, tracker: Tracker | None, writer: CheckpointWriter) -> bool:
+        training, schedule = self.config.training, self.schedule
         bar = self.progress.add_task("training", total=training.num_steps, completed=start, unit="steps")
-        meter = _RateMeter(training.batch_size * training.num_frames)
+        meter = _Meter(training.batch_size * training.num_frames)
+        self.objective.train()
+        schedule.advance(start)
         with Interrupt() as interrupt:
-            for step, clip in enumerate(self._batches(start), start):
-                self.objective.train()
-                loss, z, grad_norm = self._step(step, clip)
-                meter.tick()
-                self.progress.update(bar, advance=1, visible=tracker is not None)
-                if (step + 1) % training.log_every == 0:
-                    self._log(tracker, step, loss, z, grad_norm, meter)
-                if (step + 1) % training.validate_every == 0 or step + 1 == training.num_steps:
-                    self._validate(tracker, step)
+            for index, clip in enumerate(meter.watch(self._batches(start)), start):
+                if schedule.is_over:
+                    break
+                result = self.step(index, clip)
+                schedule.advance(index + 1)
+                total = schedule.expected_steps(index + 1)
+                self.progress.update(bar, completed=index + 1, total=total, visible=tracker is not None)
+                if (index + 1) % training.log_every == 0:
+                    self._log(tracker, index, result, meter)
+                if (index + 1) % training.validate_every == 0 or schedule.is_over:
+                    self._validate(tracker, index)
                     meter.restart()
                 stop = interrupt.wanted(self.accelerator.device)
-                if stop or (step + 1) % training.checkpoint_every == 0 or step + 1 == training.num_steps:
-                    self._save(step + 1)
+                if stop or (index + 1) % training.checkpoint_every == 0 or schedule.is_over:
+                    self._save(index + 1, writer)
                 if stop:
-                    return step + 1 == training.num_steps
+                    return schedule.is_over
         return True
 
     def _batches(self, start: int) -> DataLoader[Clip]:
@@ -141,81 +165,90 @@ class Trainer:
             generator=torch.Generator(),  # otherwise making the iterator draws from the global generator
         )
 
-    def _step(self, step: int, clip: Clip) -> tuple[Loss, Tensor, Tensor]:
-        config, accelerator = self.config, self.accelerator
-        torch.manual_seed(derive_seed(config.seed, step, accelerator.process_index))  # dropout
-        generator = torch.Generator(accelerator.device).manual_seed(
-            derive_seed(config.seed, step)
-        )  # equal on all ranks
+    def step(self, index: int, clip: Clip) -> StepResult:
+        """Makes step number `index` on a batch of clips. What it returns is overwritten by the next step."""
+        torch.manual_seed(derive_seed(self.config.seed, index, self.accelerator.process_index))  # dropout
+        self._directions.manual_seed(derive_seed(self.config.seed, index))  # equal on all ranks
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, config.training.num_steps, config.training.warmup_fraction)
-            group["lr"] *= config.training.learning_rate
-        change = config.training.final_weight_fraction - 1
-        self._plain_objective.regularizer_weight = self._regularizer_weight * (
-            1 + change * step / config.training.num_steps
-        )
-        clip = Clip(*(tensor.to(accelerator.device, non_blocking=True) for tensor in clip))
-        loss, z = self.objective(clip, generator)
-        accelerator.backward(loss.total)
-        grad_norm = accelerator.clip_grad_norm_(self.objective.parameters(), config.training.max_grad_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return loss, z, cast(Tensor, grad_norm)
+            group["lr"].fill_(self.schedule.learning_rate)
+        self._plain_objective.regularizer_weight.fill_(self._regularizer_weight * self.schedule.weight_factor)
+        result = self._update(Clip(*(tensor.to(self.accelerator.device, non_blocking=True) for tensor in clip)))
+        self._losses[index % len(self._losses)].copy_(result.losses)
+        return result
 
-    def _log(
-        self, tracker: Tracker | None, step: int, loss: Loss, z: Tensor, grad_norm: Tensor, meter: "_RateMeter"
-    ) -> None:
-        total, prediction, regularizer = self.accelerator.reduce(torch.stack(loss).detach(), "mean").tolist()
-        if not math.isfinite(total):
-            raise InputError(
-                f"the loss is {total} at step {step}: lower training.learning_rate="
-                f"{self.config.training.learning_rate}; the last checkpoint is kept"
-            )
-        z = cast(Tensor, self.accelerator.gather(z))
+    def update(self, clip: Clip) -> StepResult:
+        """Forward and backward pass and the optimizer, on a batch on the device; nothing in it is read by the host."""
+        self.optimizer.zero_grad()
+        loss, z = self.objective(clip, self._directions)
+        self.accelerator.backward(loss.total)
+        grad_norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), self.config.training.max_grad_norm)
+        self.optimizer.step()
+        return StepResult(torch.stack(loss).detach(), z, cast(Tensor, grad_norm))
+
+    def _finite_losses(self, index: int) -> list[float]:
+        """Total loss and its terms at step number `index`, all ranks' mean. Those since the last log are checked."""
+        losses = self.accelerator.reduce(self._losses.clone(), "mean").tolist()
+        place = index % len(losses)
+        for number, terms in enumerate(losses[: place + 1], index - place):
+            for name, value in zip(Loss._fields[1:], terms[1:], strict=True):
+                if not math.isfinite(value):
+                    raise InputError(
+                        f"the {name} loss is {value} at step {number}: lower training.learning_rate="
+                        f"{self.config.training.learning_rate} or look for NaN in the data; the last checkpoint is"
+                        " kept"
+                    )
+        return cast(list[float], losses[place])
+
+    def _log(self, tracker: Tracker | None, index: int, result: StepResult, meter: "_Meter") -> None:
+        total, prediction, regularizer = self._finite_losses(index)
+        z = cast(Tensor, self.accelerator.gather(result.z))
         if tracker is None:
             return
         values = {
             "loss/total": total,
             "loss/prediction": prediction,
             "loss/regularizer": regularizer,
-            "regularizer/weight": self._plain_objective.regularizer_weight,
+            "regularizer/weight": self._plain_objective.regularizer_weight.item(),
             "regularizer/statistic": self.regularizer.statistic(regularizer, self.config.training.batch_size),
             "train/prediction_over_copy_last": prediction / copy_last_loss(z),
             **{f"train/{name}": value for name, value in rank_and_std(z.flatten(0, 1)).items()},
-            "train/grad_norm": float(grad_norm),
-            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
-            "speed/frames_per_second": meter.rate(),
+            "train/grad_norm": result.grad_norm.item(),
+            "train/learning_rate": self.optimizer.param_groups[0]["lr"].item(),
+            **meter.read(),
         }
-        tracker.log(step, values)
+        tracker.log(index, values)
 
-    def _validate(self, tracker: Tracker | None, step: int) -> None:
+    def _validate(self, tracker: Tracker | None, index: int) -> None:
+        self._finite_losses(index)
         if tracker is not None:
             self.model.eval()
-            values = self.validate(self.model)
-            tracker.log(step, values)
+            with torch.compiler.set_stance("force_eager"):  # blocks are compiled for the training batch
+                values = self.validate(self.model)
+            self.objective.train()
+            tracker.log(index, values)
             shown = {tag: value for tag, value in values.items() if not tag.startswith("gaussianity/")}
             line = ", ".join(f"{tag.split('/')[-1]} {value:.3f}" for tag, value in shown.items())
-            self.progress.console.print(f"step {step + 1}: {line}", soft_wrap=True)
+            self.progress.console.print(f"step {index + 1}: {line}", soft_wrap=True)
         self.accelerator.wait_for_everyone()
 
-    def _save(self, step: int) -> None:
-        if not_finite(self.model.state_dict()):
+    def _save(self, step: int, writer: CheckpointWriter) -> None:
+        training = self.config.training
+        snapshot = Snapshot.take(self.model, self.regularizer, self.optimizer.optimizer)
+        if not_finite(snapshot.weights):
             raise InputError(
                 f"weights are not finite at step {step}: lower training.learning_rate="
-                f"{self.config.training.learning_rate}; the last checkpoint is kept"
+                f"{training.learning_rate}; the last checkpoint is kept"
             )
         if self.accelerator.is_main_process:
-            save_checkpoint(
+            writer.write(
                 self.config.run_dir / "checkpoints",
                 self.spec,
                 step,
-                self.model,
-                self.regularizer,
-                self.optimizer.optimizer,
-                keep_last=self.config.training.keep_checkpoints,
-                keep_every=self.config.training.keep_every,
+                snapshot,
+                seconds=self.schedule.seconds,
+                keep_last=training.keep_checkpoints,
+                keep_every=training.keep_every,
             )
-        self.accelerator.wait_for_everyone()
 
 
 def copy_last_loss(z: Tensor) -> float:
@@ -223,20 +256,28 @@ def copy_last_loss(z: Tensor) -> float:
     return max((z[:, 1:] - z[:, :-1]).square().mean().item(), 1e-12)
 
 
-class _RateMeter:
-    """Meter of frames per second since its last reading."""
+class _Meter:
+    """Meter of frames per second and of the share of the time that waits for data, since the last reading."""
 
     def __init__(self, frames_per_step: int) -> None:
         self._frames_per_step = frames_per_step
         self.restart()
 
     def restart(self) -> None:
-        self._since, self._num_steps = time.perf_counter(), 0
+        self._since, self._waited, self._num_steps = time.perf_counter(), 0.0, 0
 
-    def tick(self) -> None:
-        self._num_steps += 1
+    def watch(self, batches: Iterable[Clip]) -> Iterator[Clip]:
+        """The same batches; the time that each is waited for is counted."""
+        iterator, begun = iter(batches), time.perf_counter()
+        for clip in iterator:
+            self._waited += time.perf_counter() - begun
+            self._num_steps += 1
+            yield clip
+            begun = time.perf_counter()
 
-    def rate(self) -> float:
-        rate = self._num_steps * self._frames_per_step / max(time.perf_counter() - self._since, 1e-9)
+    def read(self) -> dict[str, float]:
+        """Numbers to log."""
+        seconds = max(time.perf_counter() - self._since, 1e-9)
+        rate, waiting = self._num_steps * self._frames_per_step / seconds, self._waited / seconds
         self.restart()
-        return rate
+        return {"speed/frames_per_second": rate, "speed/waiting_for_data": waiting}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import pytest
 import torch
@@ -11,7 +12,15 @@ from torch import nn
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError, one_line_errors
 from lewm.regularizers import SIGReg
-from lewm.training.checkpoint import Checkpoint, checkpoints, latest_checkpoint, save_checkpoint
+from lewm.training import checkpoint
+from lewm.training.checkpoint import (
+    Checkpoint,
+    CheckpointWriter,
+    Snapshot,
+    checkpoints,
+    latest_checkpoint,
+    save_checkpoint,
+)
 from tests.disk import full_disk
 from tests.programs import TINY, compose
 from tests.runs import spec_of
@@ -28,7 +37,7 @@ def spec_with_statistics(config):
 
 
 def save(folder, spec, step, model, optimizer):
-    return save_checkpoint(folder, spec, step, model, SIGReg(), optimizer)
+    return save_checkpoint(folder, spec, step, Snapshot.take(model, SIGReg(), optimizer))
 
 
 def trained(spec, num_steps=2, seed=0):
@@ -242,8 +251,9 @@ def test_steps_are_compared_as_numbers(saved, spec, tmp_path):
 
 def test_the_last_checkpoints_and_every_kth_are_kept(tmp_path, spec):
     model, optimizer = trained(spec)
+    snapshot = Snapshot.take(model, SIGReg(), optimizer)
     for step in range(1, 9):
-        save_checkpoint(tmp_path / "checkpoints", spec, step, model, SIGReg(), optimizer, keep_last=2, keep_every=3)
+        save_checkpoint(tmp_path / "checkpoints", spec, step, snapshot, keep_last=2, keep_every=3)
     assert sorted(checkpoints(tmp_path)) == [3, 6, 7, 8]
 
 
@@ -253,3 +263,67 @@ def test_unknown_keys_of_a_description_are_ignored(saved, spec):
     described["model"]["later"] = 2
     (saved[0] / "model.json").write_text(json.dumps(described))
     assert Checkpoint.open(saved[0]).spec == spec
+
+
+def test_a_snapshot_does_not_change_with_the_training(spec):
+    model, optimizer = trained(spec)
+    snapshot = Snapshot.take(model, SIGReg(), optimizer)
+    before = [{name: value.clone() for name, value in part.items()} for part in snapshot]
+    with torch.no_grad():
+        for value in (*model.parameters(), *(each for entry in optimizer.state.values() for each in entry.values())):
+            value.add_(1)
+    for part, values in zip(snapshot, before, strict=True):
+        assert_same_tensors(part, values)
+
+
+def test_the_seconds_of_a_training_come_back_and_older_checkpoints_have_none(tmp_path, spec):
+    model, optimizer = trained(spec)
+    path = save_checkpoint(tmp_path, spec, 3, Snapshot.take(model, SIGReg(), optimizer), seconds=12.5)
+    assert Checkpoint.open(path).seconds == 12.5
+    described = json.loads((path / "model.json").read_text())
+    del described["seconds"]
+    (path / "model.json").write_text(json.dumps(described))
+    assert Checkpoint.open(path).seconds == 0
+
+
+@pytest.mark.parametrize("seconds", [-1, "2", None, True, float("inf")])
+def test_seconds_that_are_none_are_damage(tmp_path, spec, seconds):
+    model, optimizer = trained(spec)
+    path = save_checkpoint(tmp_path, spec, 3, Snapshot.take(model, SIGReg(), optimizer))
+    described = json.loads((path / "model.json").read_text())
+    (path / "model.json").write_text(json.dumps({**described, "seconds": seconds}))
+    with pytest.raises(InputError, match=r"model\.json is damaged: seconds="):
+        Checkpoint.open(path)
+
+
+def test_checkpoints_are_written_beside_the_training(tmp_path, spec, monkeypatch):
+    """One at a time, and all of them by the end."""
+    model, optimizer = trained(spec)
+    snapshot, go_on = Snapshot.take(model, SIGReg(), optimizer), threading.Event()
+    write = checkpoint.save_checkpoint
+    monkeypatch.setattr(checkpoint, "save_checkpoint", lambda *args, **keys: go_on.wait() and write(*args, **keys))
+    with CheckpointWriter() as writer:
+        writer.write(tmp_path / "checkpoints", spec, 1, snapshot)
+        assert checkpoints(tmp_path) == {}
+        go_on.set()
+        writer.write(tmp_path / "checkpoints", spec, 2, snapshot, keep_last=2)
+        assert 1 in checkpoints(tmp_path)
+    assert sorted(checkpoints(tmp_path)) == [1, 2]
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_an_error_while_a_checkpoint_is_written_is_raised_at_the_next_one_or_at_the_end(tmp_path, spec, last):
+    model, optimizer = trained(spec)
+    snapshot = Snapshot.take(model, SIGReg(), optimizer)
+    ended = []
+
+    def write():
+        with CheckpointWriter() as writer:
+            writer.write(tmp_path, spec, 1, snapshot)
+            if not last:
+                writer.write(tmp_path, spec, 2, snapshot)
+            ended.append(True)
+
+    with full_disk(1000), pytest.raises(InputError, match="cannot write the checkpoint"):
+        write()
+    assert ended == [True] * last

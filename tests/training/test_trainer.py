@@ -4,6 +4,7 @@ import math
 import os
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -377,6 +378,35 @@ def test_a_loss_that_is_not_finite_is_an_input_error_that_names_the_remedy(tmp_p
     trainer = trainer_in(tmp_path, two_room_data, "training.learning_rate=1e30")
     with pytest.raises(InputError, match=r"training\.learning_rate"):
         trainer.fit()
+
+
+@pytest.mark.parametrize("name", ["sigreg", "wristband"])
+@pytest.mark.parametrize("log_every", [1, 4])
+def test_a_loss_that_is_not_finite_is_named_by_its_step_and_term_when_it_is_logged(
+    tmp_path, two_room_data, name, log_every
+):
+    words = TINY if name == "sigreg" else WRISTBAND
+    config = compose(*words, f"training.log_every={log_every}", f"data.path={two_room_data.path}")
+    config = replace(config, output_dir=str(tmp_path))
+    config.run_dir.mkdir()
+    trainer = make_trainer(config, two_room_data)
+    with pytest.raises(InputError, match=r"^the prediction loss is nan at step 2: lower training\.learning_rate"):
+        spoiled_after(trainer, 2, a_weight).fit()
+
+
+def test_a_time_limit_ends_the_training_early_with_everything_that_its_end_leaves(tmp_path, two_room_data):
+    steps = ("training.num_steps=100000", "training.max_seconds=1", "training.validate_every=100000")
+    trainer = fit(tmp_path, two_room_data, *steps, "training.checkpoint_every=100000")
+    checkpoint = Checkpoint.open(latest_checkpoint(trainer.config.run_dir))
+    lines = metrics_of(trainer)
+    assert 0 < checkpoint.step < 100000
+    assert checkpoint.seconds >= 1
+    assert [line["step"] for line in lines if "val/prediction" in line] == [checkpoint.step - 1]
+    rates = [line["train/learning_rate"] for line in lines if "loss/total" in line]
+    assert rates[-1] < 0.2 * max(rates)
+    again = trainer_in(tmp_path, two_room_data, *steps)
+    assert again.fit(checkpoint)
+    assert latest_checkpoint(trainer.config.run_dir) == checkpoint.path
 
 
 @pytest.mark.parametrize("num_clips", [10**5, 216])

@@ -25,7 +25,7 @@ class _SquaredWasserstein(torch.autograd.Function):
         centred = x - mean
         left = centred.T if num_samples >= dim else centred
         matrix = torch.addmm(_jitter(len(left), x.dtype, x.device), left, left.T, alpha=1 / (num_samples - 1))
-        spectrum, axes = torch.linalg.eigh(matrix)
+        spectrum, axes = _eigh(matrix)
         floor = _floor(spectrum)
         std = torch.maximum(spectrum, floor).sqrt()
         too_wide = std - 1
@@ -86,6 +86,8 @@ MOMENTS = {
     "jeff_diag": jeffreys_diagonal,
     "jeff_full": jeffreys_full,
 }
+NEED_EIGENVALUES = ("w2", "kl_full", "jeff_full")
+"""Moments by eigenvalues, for which a GPU makes the host wait."""
 
 
 def _covariance(x: Tensor) -> Tensor:
@@ -96,7 +98,17 @@ def _covariance(x: Tensor) -> Tensor:
 def _full_spectrum(x: Tensor) -> Tensor:
     """All d eigenvalues of the covariance."""
     matrix = _covariance(x)
-    return _floored(torch.linalg.eigvalsh(matrix + _jitter(len(matrix), matrix.dtype, matrix.device)))
+    spectrum, _ = _eigh(matrix + _jitter(len(matrix), matrix.dtype, matrix.device))
+    return _floored(spectrum)
+
+
+def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (d,) and eigenvectors (d, d); NaN where the matrix is not finite, which LAPACK refuses."""
+    try:
+        spectrum, axes = torch.linalg.eigh(matrix)
+    except torch.linalg.LinAlgError:
+        return matrix.diagonal() * torch.nan, matrix * torch.nan
+    return spectrum, axes
 
 
 @lru_cache(maxsize=16)

@@ -10,7 +10,7 @@ from torch import Tensor
 from lewm.distributed import gather_over_ranks, num_ranks, one_thread
 from lewm.errors import InputError
 from lewm.regularizers.regularizer import Regularizer
-from lewm.regularizers.wristband.gaussian_moments import MOMENTS
+from lewm.regularizers.wristband.gaussian_moments import MOMENTS, NEED_EIGENVALUES
 from lewm.regularizers.wristband.terms import (
     ALPHA_SQUARED,
     angular_loss,
@@ -90,6 +90,7 @@ class Wristband(Regularizer):
         if repulsion == "spectral" and metric != "chordal":
             raise InputError(f"metric={metric!r}: spectral repulsion is that of the chordal kernel")
         self.repulsion, self.metric, self.moment = repulsion, metric, moment
+        self.recordable = moment not in NEED_EIGENVALUES
         self.weights = (repulsion_weight, radial_weight, angular_weight, moment_weight)
         if min(self.weights) < 0 or max(self.weights) == 0:
             raise InputError(f"weights {self.weights} must be at least 0, and one of them more")

@@ -1,0 +1,24 @@
+"""Compilation of a model's blocks, each kind once."""
+
+from typing import cast
+
+from torch import nn
+
+from lewm.models import JEPA
+from lewm.models.predictor import Predictor
+from lewm.models.vit import ViTEncoder
+
+
+def compile_blocks(model: JEPA) -> None:
+    """Lets torch compile the transformer blocks of encoder and predictor when they are first called.
+
+    All blocks of a kind share one compiled function, which torch keeps on the disk for the next run. Names of weights
+    stay. A part of another class than the shipped ones stays as it is.
+    """
+    blocks: list[nn.Module] = []
+    if isinstance(model.encoder, ViTEncoder):
+        blocks += cast(list[nn.Module], model.encoder.vit.blocks)
+    if isinstance(model.predictor, Predictor):
+        blocks += model.predictor.blocks
+    for block in blocks:
+        block.compile()
