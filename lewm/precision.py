@@ -1,4 +1,6 @@
-"""Precision of a training: bfloat16 where the hardware has it, float32 elsewhere, unless the user chooses."""
+"""Precision: bfloat16 where the hardware has it, float32 elsewhere, unless the user chooses; and autocast."""
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -39,6 +41,17 @@ def has_bfloat16(device: str) -> bool:
         or _asked_of_torch(torch.cpu, "_is_avx512_bf16_supported")
         or _asked_of_torch(torch.cpu, "_is_amx_tile_supported")
     )
+
+
+def without_autocast(device: str) -> AbstractContextManager[object]:
+    """Context without autocast on a type of device, also on one that knows none, such as meta."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+def autocast_dtype(device: str) -> torch.dtype | None:
+    """Type that autocast calculates in on a type of device; None where it is off."""
+    is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if is_on else None
 
 
 def _asked_of_torch(module: object, name: str) -> bool:

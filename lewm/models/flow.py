@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lewm.errors import InputError
 from lewm.models.auto_compressing import AutoCompressingNetwork
+from lewm.precision import without_autocast
 
 
 class AffineCoupling(nn.Module):
@@ -97,7 +98,7 @@ class InvertibleFlow(nn.Module):
 
     def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Maps (..., dim) as forward does, and returns the log-determinant (...) of the Jacobian at x, too."""
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device.type):
             y = _at_least_float32(x)
             log_det = y.new_zeros(y.shape[:-1])
             for coupling in self.couplings:
@@ -107,7 +108,7 @@ class InvertibleFlow(nn.Module):
 
     def inverse(self, y: Tensor) -> Tensor:
         """Inverse of forward: (..., dim) -> (..., dim)."""
-        with torch.autocast(y.device.type, enabled=False):
+        with without_autocast(y.device.type):
             x = _at_least_float32(y)
             for coupling in reversed(self.couplings):
                 x = cast(AffineCoupling, coupling).inverse(x)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from lewm.distributed import num_ranks
 from lewm.errors import InputError
+from lewm.precision import without_autocast
 
 
 class Regularizer(nn.Module):
@@ -36,7 +37,7 @@ class Regularizer(nn.Module):
         num_samples = z.shape[0] * num_ranks()
         if num_samples < 2:
             raise InputError(f"a regularizer compares samples: it got {num_samples}, give a batch of at least 2")
-        with torch.autocast(z.device.type, enabled=False):
+        with without_autocast(z.device.type):
             return self.loss(z.float(), generator)
 
     def loss(self, z: Tensor, generator: torch.Generator) -> Tensor:

@@ -16,6 +16,7 @@ from tests.programs import TINY, compose, refusal
 
 @pytest.fixture
 def start():
+    AcceleratorState._reset_state(reset_partial_state=True)  # of tests before
     yield start_accelerator
     AcceleratorState._reset_state(reset_partial_state=True)
 
@@ -35,10 +36,10 @@ def test_a_precision_of_the_user_is_kept(monkeypatch, start):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_setting_of_the_launcher_that_would_be_ignored_is_refused(monkeypatch, name):
+def test_a_setting_of_the_launcher_that_would_be_ignored_is_refused(monkeypatch, start, name):
     value = "8" if name.endswith("STEPS") else "inductor" if "DYNAMO" in name else "true"
     monkeypatch.setenv(name, value)
-    message = refusal(start_accelerator, compose(*TINY))
+    message = refusal(start, compose(*TINY))
     assert f"{name}={value}: {REFUSED[name]}" in message
 
 

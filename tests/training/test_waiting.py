@@ -1,0 +1,68 @@
+"""A training step never waits for its device: on one that holds no numbers, reading one fails."""
+
+import pytest
+import torch
+
+from lewm.clip import Clip
+from lewm.training.objective import build_objective
+from lewm.training.trainer import Trainer
+from tests.programs import TINY, compose
+from tests.runs import spec_of
+
+PLAIN = tuple(word for word in TINY if not word.startswith("regularizer."))
+
+
+class MetaAccelerator:
+    """An accelerator whose model is on torch's meta device, where shapes are known and numbers are not.
+
+    Fused AdamW does not know that device: the tests of recorded steps look at it.
+    """
+
+    device, process_index, num_processes, is_main_process = torch.device("cpu"), 0, 1, True
+
+    def prepare(self, objective, optimizer):
+        return objective, torch.optim.SGD(objective.parameters(), lr=0.1)
+
+    def backward(self, loss):
+        loss.backward()
+
+    def clip_grad_norm_(self, parameters, max_norm):
+        return torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+
+
+def trainer(*overrides):
+    config = compose(*PLAIN, *overrides)
+    objective = build_objective(spec_of(config).build_model(), config.regularizer).to("meta")
+    objective.regularizer_weight = torch.tensor(1.0)  # the trainer reads it once, when it is made
+    return Trainer(config, spec_of(config), MetaAccelerator(), objective, None, None, None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("regularizer=sigreg", "model.predictor.dropout=0.1"),
+        ("regularizer=sigreg", "model.encoder.stem=conv"),
+        ("regularizer=sigreg", "model.flow={name: affine_coupling}"),
+        ("regularizer=wristband", "+regularizer.moment=kl_diag"),
+        ("regularizer=mmd",),
+        ("regularizer=vicreg",),
+        ("regularizer=none",),
+    ],
+    ids=lambda words: ",".join(words),
+)
+def test_no_part_of_a_step_reads_a_number(words):
+    step = trainer(*words)
+    clip = Clip(
+        torch.empty(8, 4, 3, 48, 48, dtype=torch.uint8, device="meta"),
+        torch.empty(8, 3, 10, device="meta"),
+        torch.empty(8, 4, 2, device="meta"),
+    )
+    result = step.update(clip)
+    assert (result.losses.shape, result.z.shape, result.grad_norm.shape) == ((3,), (8, 4, 8), ())
+    assert {tensor.device.type for tensor in result} == {"meta"}
+
+
+@pytest.mark.parametrize("read", [torch.Tensor.item, torch.Tensor.cpu, torch.Tensor.tolist, torch.nonzero, bool, float])
+def test_reading_a_number_there_fails(read):
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        read(torch.ones(2, device="meta")[0])
