@@ -19,7 +19,7 @@ from lewm.config import EnvConfig, TrainConfig, build
 from lewm.config.command_line import program
 from lewm.data.clips import split_episodes, training_actions
 from lewm.data.collection import collect_if_absent
-from lewm.data.device_clips import DeviceClips
+from lewm.data.device_clips import place_clips
 from lewm.data.episodes import Episodes
 from lewm.data.identity import choose_path, open_dataset
 from lewm.data.normalize import ActionNormalizer
@@ -51,6 +51,7 @@ Pairs = tuple[EvaluationEpisodes, Manifest]
 def main(config: TrainConfig) -> None:
     accelerator = start_accelerator(config)
     console = Console(quiet=not accelerator.is_main_process)
+    say = partial(console.print, soft_wrap=True, highlight=False)
     check_parts(config)
     head_configs = read_heads(config.heads)
     with open_run_folder(config, accelerator) as checkpoint, progress_bar(console) as progress:
@@ -63,8 +64,7 @@ def main(config: TrainConfig) -> None:
         spec, num_frames = ModelSpec.of(config, data, fitted), config.training.num_frames
         clips, held_out_clips = (spec.clips(data, ids, num_frames) for ids in (train_ids, held_out))
         validation = Validation.draw(clips, held_out_clips, data.metadata, num_clips=512, seed=0)
-        if config.data.device == "cuda":
-            clips = DeviceClips(data, train_ids, num_frames, spec.frameskip, spec.normalizer, accelerator.device)
+        clips = place_clips(clips, config.data.device, accelerator.device, say)
 
         torch.manual_seed(config.seed)
         model = spec.build_model()

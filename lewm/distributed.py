@@ -1,5 +1,6 @@
 """Ranks: means over them that a gradient flows through, and the cores that they share."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -14,6 +15,11 @@ from lewm.processes import num_cores
 def num_ranks() -> int:
     """Processes that train together; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def num_local_ranks() -> int:
+    """Those of them on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", num_ranks()))
 
 
 class _AllReduceMean(torch.autograd.Function):

@@ -18,8 +18,10 @@ from omegaconf import OmegaConf
 
 import train
 from lewm.config import CONFIGS, TrainConfig, from_dict
+from lewm.data import collection
 from lewm.data.clips import Clips
 from lewm.data.episodes import Episodes
+from lewm.errors import InputError
 from lewm.evaluation.evaluation_episodes import path_of_test_episodes
 from lewm.files import run_lock
 from lewm.run import Run
@@ -668,6 +670,53 @@ def test_two_processes_train_and_evaluate_as_one_does(tmp_path, two_room_data, t
         [line["loss/total"] for line in read_metrics(run) if "loss/total" in line] for run in (tmp_path / "tiny", tiny)
     )
     assert losses == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("env", ["two_room", "push_t"])
+def test_the_papers_experiment_says_how_much_disk_it_needs_before_it_collects(tmp_path, monkeypatch, capsys, env):
+    def record_nothing(*_):
+        raise InputError(f"recording begins after: {capsys.readouterr().out!r}")
+
+    monkeypatch.setattr(collection, "Recorder", record_nothing)
+    arguments = ("experiment=paper", f"env={env}", f"data.root={tmp_path}/data", f"output_dir={tmp_path}/runs")
+    code = run_program(train.main, *arguments, "device=cpu", "name=paper")
+    assert_one_line_error(code, "recording begins after", "GB are free in")
+    size = compose("experiment=paper", f"env={env}").env
+    num_frames = size.collection.num_episodes * (size.collection.max_steps + 1)
+    assert size.frame_size == 224 and num_frames > 10**6
+    assert f"takes up to {num_frames * 224 * 224 * 3 / 1e9:,.0f} GB" in code
+
+
+WITHOUT_IMAGEIO = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("imageio", "imageio_ffmpeg"):
+            raise ModuleNotFoundError(f"no {name}")
+
+sys.meta_path.insert(0, Missing())
+import train
+train.main()
+assert "train" in sys.modules and not any(name.startswith("imageio") for name in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("num_videos", "works"), [(0, True), (1, False)])
+def test_a_training_that_films_nothing_needs_neither_imageio_nor_ffmpeg(tmp_path, two_room_data, num_videos, works):
+    words = (*arguments_in(tmp_path, two_room_data, "training.num_steps=2"), f"evaluation.num_videos={num_videos}")
+    process = subprocess.run(
+        [sys.executable, "-c", WITHOUT_IMAGEIO, *words],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LAST_NET_S,
+    )
+    assert (process.returncode == 0) == works, process.stderr[-3000:]
+    assert (tmp_path / "tiny" / "report.html").exists() or not works
+    assert works or "no imageio_ffmpeg" in process.stderr
 
 
 def test_training_can_start_from_the_weights_of_another_run(tiny, tmp_path, two_room_data):

@@ -88,7 +88,7 @@ class DataConfig:
     root: str
     val_fraction: Share
     split_seed: Seed
-    num_workers: Annotated[int, Range(0, MAX_PROCESSES)]
+    num_workers: Annotated[int, Range(0, MAX_PROCESSES)] | None
     device: str
 
 

@@ -39,14 +39,15 @@ class Clips(Dataset[Clip]):
       normalizer: maps raw actions to the normalized ones of a Clip.
 
     Attributes:
+      episodes, episode_ids, num_frames, frameskip, normalizer: the arguments.
       owners: (num_clips,) the episode of each clip, ascending.
     """
 
     def __init__(
         self, episodes: Episodes, episode_ids: NDArray, num_frames: int, frameskip: int, normalizer: ActionNormalizer
     ) -> None:
-        self._episodes, self._num_frames, self._frameskip = episodes, num_frames, frameskip
-        self._normalizer = normalizer
+        self.episodes, self.episode_ids = episodes, np.asarray(episode_ids)
+        self.num_frames, self.frameskip, self.normalizer = num_frames, frameskip, normalizer
         index, span = episodes.index, (num_frames - 1) * frameskip
         self.owners, steps = index.places(episode_ids, room=span)
         if len(self.owners) == 0:
@@ -60,6 +61,11 @@ class Clips(Dataset[Clip]):
     def __len__(self) -> int:
         return len(self._frame_starts)
 
+    def used_episodes(self) -> NDArray[np.int64]:
+        """Those of episode_ids that have a clip, in their order."""
+        long_enough = self.episodes.index.lengths[self.episode_ids] >= (self.num_frames - 1) * self.frameskip
+        return self.episode_ids[long_enough]
+
     def __getitem__(self, index: int) -> Clip:
         """One clip without the batch axis."""
         batch = self.__getitems__([index])
@@ -68,18 +74,18 @@ class Clips(Dataset[Clip]):
     def __getitems__(self, indices: list[int] | NDArray) -> Clip:
         """A whole batch by one gather from the memory map; torch's DataLoader calls this."""
         frames, steps = self._rows(indices)
-        _ask_for(self._episodes.pixels, frames)
-        actions = self._normalizer.normalize(self._episodes.actions[steps])
+        _ask_for(self.episodes.pixels, frames)
+        actions = self.normalizer.normalize(self.episodes.actions[steps])
         return Clip(
-            pixels=torch.from_numpy(self._episodes.pixels[frames]).movedim(-1, -3),
-            actions=pack_actions(actions, self._frameskip),
-            states=torch.from_numpy(self._episodes.states[frames]),
+            pixels=torch.from_numpy(self.episodes.pixels[frames]).movedim(-1, -3),
+            actions=pack_actions(actions, self.frameskip),
+            states=torch.from_numpy(self.episodes.states[frames]),
         )
 
     def _rows(self, indices: list[int] | NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(B,) clips -> (B, T) rows of their frames, (B, (T-1) x K) rows of their actions."""
-        frames = self._frame_starts[indices][:, None] + self._frameskip * np.arange(self._num_frames)
-        steps = self._action_starts[indices][:, None] + np.arange(self._frameskip * (self._num_frames - 1))
+        frames = self._frame_starts[indices][:, None] + self.frameskip * np.arange(self.num_frames)
+        steps = self._action_starts[indices][:, None] + np.arange(self.frameskip * (self.num_frames - 1))
         return frames, steps
 
 

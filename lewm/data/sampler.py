@@ -25,6 +25,9 @@ class StepSampler(Sampler[list[int]]):
       num_steps: end of the training.
       seed: seed of the permutations.
       rank, num_ranks: which equal share of each batch to yield.
+
+    Attributes:
+      rank_batch_size: clips of that share.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class StepSampler(Sampler[list[int]]):
             )
         self._owners, self._batch_size, self._seed = owners, batch_size, seed
         self._clips_per_episode = clips_per_episode
+        self.rank_batch_size = batch_size // num_ranks
         self._steps = range(start, num_steps)
         self._share = slice(rank * batch_size // num_ranks, (rank + 1) * batch_size // num_ranks)
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,6 +80,8 @@ def read_film(path: Path) -> Film:
 
 def as_png(frame: NDArray[np.uint8]) -> bytes:
     """(h, w, C) -> a PNG."""
+    import imageio.v3 as iio  # here, because pages without films need no imageio
+
     return iio.imwrite("<bytes>", frame, extension=".png")
 
 

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from lewm.config import TrainConfig
-from lewm.distributed import use_all_cores
+from lewm.distributed import num_local_ranks, use_all_cores
 from lewm.errors import InputError
 from lewm.precision import choose_precision
 
@@ -43,13 +43,11 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
         mixed_precision="bf16" if precision == "bfloat16" else "no",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],  # ranks wait while one collects or plans
     )
-    if config.data.device not in ("cpu", "cuda") or (config.data.device == "cuda" and not on_gpu):
-        raise InputError(f"data.device={config.data.device!r}: give cpu, or cuda where the model trains on a GPU")
-    if config.data.device == "cuda" and config.data.num_workers > 0:
+    if config.data.device not in ("auto", "cpu", "cuda") or (config.data.device == "cuda" and not on_gpu):
         raise InputError(
-            f"data.device=cuda gathers clips on the GPU: data.num_workers={config.data.num_workers} must be 0"
+            f"data.device={config.data.device!r}: give auto or cpu, or cuda where the model trains on a GPU"
         )
-    use_all_cores(config.num_threads, int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes)))
+    use_all_cores(config.num_threads, num_local_ranks())
     accelerator.print(", ".join(f"{key} {value}" for key, value in describe_accelerator(accelerator).items()))
     return accelerator
 

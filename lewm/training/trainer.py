@@ -4,18 +4,18 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import cast
 
 import torch
 from accelerate import Accelerator
 from rich.progress import Progress
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lewm.clip import Clip
 from lewm.config import TrainConfig
-from lewm.data.clips import Clips, as_batch
-from lewm.data.device_clips import DeviceClips
+from lewm.data.batches import load_batches
+from lewm.data.clips import Clips
 from lewm.data.sampler import StepSampler
 from lewm.diagnostics.gaussianity import rank_and_std
 from lewm.errors import InputError
@@ -144,7 +144,7 @@ class Trainer:
                     return schedule.is_over
         return True
 
-    def _batches(self, start: int) -> DataLoader[Clip]:
+    def _batches(self, start: int) -> Iterator[Clip]:
         training, accelerator = self.config.training, self.accelerator
         sampler = StepSampler(
             self.clips.owners,
@@ -156,13 +156,12 @@ class Trainer:
             rank=accelerator.process_index,
             num_ranks=accelerator.num_processes,
         )
-        return DataLoader(
+        return load_batches(
             self.clips,
-            batch_sampler=sampler,
-            collate_fn=as_batch,
-            num_workers=self.config.data.num_workers,
-            pin_memory=accelerator.device.type == "cuda" and not isinstance(self.clips, DeviceClips),
-            generator=torch.Generator(),  # otherwise making the iterator draws from the global generator
+            sampler,
+            self.config.data.num_workers,
+            accelerator.device,
+            partial(self.progress.console.print, soft_wrap=True),
         )
 
     def step(self, index: int, clip: Clip) -> StepResult:

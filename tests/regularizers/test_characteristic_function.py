@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import warnings
+from types import ModuleType
 
 import pytest
 import torch
 
+from lewm.regularizers import sigreg
 from lewm.regularizers.sigreg import characteristic_function as module
 from lewm.regularizers.sigreg.characteristic_function import Grid, characteristic_function
 from tests import LAST_NET_S
@@ -176,10 +178,74 @@ def test_the_gpu_kernels_compile_for_hopper(num_knots):
         assert binary.asm["cubin"]
 
 
-def test_without_working_kernels_one_warning_is_given_and_torch_computes(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lewm.regularizers.sigreg.characteristic_function_triton", None)
-    with pytest.warns(UserWarning, match="without its GPU kernels"):
+KERNELS = "lewm.regularizers.sigreg.characteristic_function_triton"
+
+
+def kernels_that_raise(error):
+    """A module of kernels that Triton fails to compile."""
+
+    def forward(*_):
+        raise error
+
+    kernels = ModuleType(KERNELS)
+    kernels.forward = forward
+    return kernels
+
+
+class ZerosOnTheCPU:
+    """torch, but what is made for a GPU is on the CPU."""
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+    def zeros(self, *size, device):
+        return torch.zeros(*size)
+
+
+WITHOUT_KERNELS = {
+    "no Triton": (None, ["pip install triton"]),
+    "no compiler": (
+        RuntimeError(
+            "Failed to find C compiler. Please specify via CC environment variable or set triton.knobs.build.impl."
+        ),
+        ["finds no C compiler", "apt-get install gcc", "set CC"],
+    ),
+    "a compiler that fails": (
+        subprocess.CalledProcessError(1, ["/usr/bin/gcc", "main.c", "-O3"]),
+        ["/usr/bin/gcc", "status 1", "python3-dev"],
+    ),
+    "another error": (ValueError("arch 5.2\nis unknown"), ["arch 5.2 is unknown"]),
+}
+
+
+@pytest.mark.parametrize(("error", "words"), WITHOUT_KERNELS.values(), ids=WITHOUT_KERNELS)
+def test_without_working_kernels_one_line_says_what_is_missing_and_torch_computes(monkeypatch, error, words):
+    monkeypatch.delattr(sigreg, "characteristic_function_triton", raising=False)  # if it has been imported
+    if error is None:
+        monkeypatch.setitem(sys.modules, KERNELS, None)  # importing it is an ImportError
+    else:
+        monkeypatch.setitem(sys.modules, KERNELS, kernels_that_raise(error))
+        monkeypatch.setattr(sigreg, "characteristic_function_triton", sys.modules[KERNELS], raising=False)
+    monkeypatch.setattr(module, "torch", ZerosOnTheCPU())
+    with pytest.warns(UserWarning, match="without its GPU kernels, slower") as warned:
         assert module._gpu_kernels.__wrapped__() is None
+    assert len(warned) == 1
+    line = str(warned[0].message)
+    assert "\n" not in line and len(line) < 320
+    for word in words:
+        assert word in line
+
+
+def test_triton_says_what_is_recognized_where_there_is_no_compiler(monkeypatch):
+    build = pytest.importorskip("triton.runtime.build")
+    find = getattr(build, "_find_compiler", None)
+    if find is None:
+        pytest.skip("this Triton looks for a compiler elsewhere")
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(RuntimeError) as raised:
+        find.__wrapped__("c")
+    assert "finds no C compiler" in module._reason(raised.value)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

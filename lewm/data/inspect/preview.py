@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import imageio.v2 as iio
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -33,6 +32,8 @@ def contact_sheet(data: Episodes, path: Path, num_episodes: int, num_frames: int
 
 def film(data: Episodes, path: Path, num_episodes: int) -> None:
     """Writes an mp4 of episodes side by side; one that is over shows its last frame."""
+    import imageio.v2 as iio  # here, because who writes no film needs no ffmpeg
+
     chosen = data.index.spaced(num_episodes)
     num_columns = int(np.ceil(np.sqrt(len(chosen))))
     size = data.pixels.shape[1]

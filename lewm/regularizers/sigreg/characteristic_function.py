@@ -3,11 +3,14 @@
 import warnings
 from collections.abc import Iterator
 from functools import cache
+from subprocess import CalledProcessError
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+
+from lewm.errors import one_line
 
 _CHUNK = {"cpu": 2**16, "cuda": 2**22}
 """Samples of a chunk by device: few enough for the cache or memory, enough to outweigh the calls of kernels."""
@@ -182,6 +185,17 @@ def _gpu_kernels() -> ModuleType | None:
         means = kernels.forward(torch.zeros(1, 1, device="cuda"), 1.0, 1.0, 1)
         kernels.backward(torch.zeros(1, 1, device="cuda"), 1.0, 1.0, means)
     except Exception as error:  # whatever it lacks: the package, a C compiler, a kind of GPU
-        warnings.warn(f"SIGReg runs without its GPU kernels, slower: {error!r}"[:300], stacklevel=2)
+        warnings.warn(f"SIGReg runs without its GPU kernels, slower: {_reason(error)}", stacklevel=2)
         return None
     return kernels
+
+
+def _reason(error: Exception) -> str:
+    """What Triton lacks, with the remedy where there is one; else the error, cut to a line."""
+    if isinstance(error, ImportError):
+        return f"Triton cannot be imported ({one_line(error)[:200]}); install it, as by pip install triton"
+    if "C compiler" in str(error):  # Triton builds a launcher in C for each kernel
+        return "Triton finds no C compiler; install one, as by apt-get install gcc, or set CC to one"
+    if isinstance(error, CalledProcessError):
+        return f"Triton's C compiler fails ({one_line(error)[:120]}); if Python.h is missing, install python3-dev"
+    return one_line(error)[:200] or type(error).__name__

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
@@ -211,5 +210,7 @@ def _names(feature: dict[str, Any], name: str, width: int) -> list[str]:
 
 
 def _decode(image: dict[str, Any]) -> NDArray[np.uint8]:
+    import imageio.v3 as iio  # here, because who reads no LeRobot images needs no imageio
+
     frame: NDArray[np.uint8] = iio.imread(io.BytesIO(image["bytes"]))[..., :3]
     return frame
