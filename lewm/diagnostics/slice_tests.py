@@ -28,7 +28,7 @@ def epps_pulley(x: Tensor, num_knots: int = 17, max_knot: float = 3.0) -> Tensor
       (M,) N x integral of |ecf(t) - exp(-t^2/2)|^2 exp(-t^2/2).
     """
     spacing = max_knot / (num_knots - 1)
-    target = torch.exp(-0.5 * (spacing * torch.arange(num_knots, dtype=torch.float64)) ** 2).tolist()
+    target = _gaussian_knots(num_knots, spacing)
     turn = torch.polar(x.new_ones(()), spacing * x)
     turned, total = turn.clone(), x.new_zeros(len(x))  # both ecf are 1 at the knot 0
     for knot in range(1, num_knots):
@@ -36,6 +36,13 @@ def epps_pulley(x: Tensor, num_knots: int = 17, max_knot: float = 3.0) -> Tensor
         total += end * target[knot] * (turned.mean(1) - target[knot]).abs().square()
         turned *= turn
     return 2 * spacing * x.shape[1] * total
+
+
+@lru_cache(maxsize=16)
+def _gaussian_knots(num_knots: int, spacing: float) -> list[float]:
+    """Characteristic function of N(0, 1) at each knot."""
+    knots: list[float] = torch.exp(-0.5 * (spacing * torch.arange(num_knots, dtype=torch.float64)) ** 2).tolist()
+    return knots
 
 
 def cramer_von_mises(x: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ def test_a_clip_of_more_frames_than_a_batch_is_encoded_whole():
 
 def test_embeddings_of_many_pieces_are_waited_for_once():
     with fake_gpu() as copies:
-        z = embed(FirstPixels().to("cuda"), torch.zeros(11, 3, 3, 2, 2, dtype=torch.uint8), batch_size=7)
+        with torch.device("cuda"):
+            model = FirstPixels()
+        z = embed(model, torch.zeros(11, 3, 3, 2, 2, dtype=torch.uint8), batch_size=7)
         assert z.shape == (11, 3, 3) and z.device.type == "cpu"
         assert copies.num_back == 1

@@ -134,6 +134,7 @@ def test_the_null_is_the_same_at_each_call_and_leaves_the_global_generator_alone
 
 def test_a_null_distribution_on_a_gpu_is_waited_for_once(monkeypatch):
     monkeypatch.setattr(slice_tests, "upload", lambda tensor, device: tensor.to(device))  # no memory is pinned here
+    sliced_tests_null(20, 3, 4, 1)  # makes constants on the CPU
     with fake_gpu(slice_tests) as copies:
         null = sliced_tests_null(20, 3, 4, 5, "cuda")
         assert set(null) == {"epps_pulley", "cramer_von_mises", "anderson_darling", "sliced_w2"}

@@ -136,8 +136,8 @@ def test_sizes_that_make_no_sense_are_refused_with_the_value(make, named):
 
 @pytest.mark.parametrize("make", [inverse_dynamics, temporal_distance])
 def test_a_loss_never_waits_for_the_gpu(make):
-    with fake_gpu() as copies:
-        head = make().to("cuda")
+    with fake_gpu() as copies, torch.device("cuda"):
+        head = make()
         z, z_goal = (torch.randn(5, *shape, device="cuda") for shape in ((2, WIDTH), (WIDTH,)))
         targets = torch.randn(5, ACTION_DIM, device="cuda")
         if make is temporal_distance:
