@@ -21,10 +21,10 @@ class Copies(TorchDispatchMode):
         self.num_back = 0
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        options = options or {}
-        if function is torch.ops.aten._to_copy.default and arguments[0].device.type == "cuda":
-            self.num_back += torch.device(options.get("device") or "cuda").type == "cpu"
-        return function(*arguments, **options)
+        result = function(*arguments, **(options or {}))
+        on_gpu = any(isinstance(each, torch.Tensor) and each.is_cuda for each in arguments)
+        self.num_back += on_gpu and isinstance(result, torch.Tensor) and not result.is_cuda
+        return result
 
 
 @contextmanager
