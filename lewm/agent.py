@@ -142,7 +142,7 @@ class Agent:
     def embed(self, frames: Frames, batch_size: int = 256) -> NDArray[np.float32]:
         """Embeddings of frames: (N, h, w, C) uint8 -> (N, D), at most batch_size frames at a time."""
         pieces = (self.units.pixels(frames[i : i + batch_size]) for i in range(0, len(frames), batch_size))
-        return torch.cat([self.mpc.model.encode(piece[:, None])[:, 0].float().cpu() for piece in pieces]).numpy()
+        return torch.cat([self.mpc.model.encode(piece[:, None])[:, 0].float() for piece in pieces]).cpu().numpy()
 
     def _last(self, frames: Frames, past_actions: Actions) -> tuple[Frames, Actions]:
         """The frames within the context and the actions between them. InputError: they do not fit each other."""

@@ -1,4 +1,4 @@
-"""Precision: bfloat16 where the hardware has it, float32 elsewhere, unless the user chooses; and autocast."""
+"""Precision of training, planning and heads: what the hardware is fast in, unless the user chooses; and autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -25,6 +25,16 @@ def choose_precision(key: str, asked: str, device: str) -> str:
     if asked == "auto":
         return "bfloat16" if has_bfloat16(device) else "float32"
     return asked
+
+
+def choose_inference_precision(key: str, asked: str, device: str) -> str:
+    """float32 or bfloat16 for work with a trained model: auto is float32 on every CPU, so that all CPUs plan alike.
+
+    Arguments and errors are those of choose_precision.
+    """
+    if asked == "auto" and device == "cpu":
+        return "float32"
+    return choose_precision(key, asked, device)
 
 
 def has_bfloat16(device: str) -> bool:

@@ -144,7 +144,7 @@ def make_policy(
     if name == "amortized":
         planning = replace(planning, proposal="amortized", horizon=planning.num_executed)  # nothing else is executed
     agent = run.agent(planner=config.planner, planning=planning, seed=seed)
-    return MPCPolicy(agent), describe_policy(name, config.planner, planning, seed, run.heads.used())
+    return MPCPolicy(agent), describe_policy(name, config.planner, planning, seed, run)
 
 
 def without_noise(expert: Component) -> Component:

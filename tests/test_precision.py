@@ -1,4 +1,4 @@
-"""The precision of a training is what the hardware has, unless the user chooses."""
+"""Precision is what the hardware is fast in, unless the user chooses."""
 
 import pytest
 import torch
@@ -6,7 +6,10 @@ import torch
 from lewm import precision
 from lewm.config import CONFIGS
 from lewm.errors import InputError
-from lewm.precision import choose_precision, has_bfloat16
+from lewm.heads.config import read_heads
+from lewm.models.rollout.build import build_rollout
+from lewm.precision import choose_inference_precision, choose_precision, has_bfloat16
+from tests.models.rollout.test_cached import make_model
 from tests.programs import compose
 
 
@@ -72,3 +75,34 @@ def test_another_word_is_refused_with_those_that_there_are():
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml")))
 def test_every_preset_leaves_the_precision_to_the_hardware(name):
     assert compose(f"experiment={name}").training.precision == "auto"
+
+
+def test_plans_are_the_same_on_every_cpu_and_follow_the_hardware_on_a_gpu(monkeypatch):
+    for has_it, on_gpu in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(precision, "has_bfloat16", lambda device, has_it=has_it: has_it)
+        planning = compose().planning
+        assert planning.precision == "auto"
+        assert build_rollout(make_model(), planning, "cpu").dtype == torch.float32
+        for device in ("cuda", "cuda:0"):
+            assert build_rollout(make_model(), planning, device).rollout.dtype == on_gpu
+
+
+@pytest.mark.parametrize("asked", ["float32", "bfloat16"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_the_user_asks_for_is_taken_for_plans(asked, device):
+    assert choose_inference_precision("planning.precision", asked, device) == asked
+
+
+def test_another_word_is_refused_for_plans():
+    with pytest.raises(InputError, match=r"fitting\.precision='half'; there are auto, float32, bfloat16"):
+        choose_inference_precision("fitting.precision", "half", "cpu")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "planning").glob("*.yaml")))
+def test_every_way_of_planning_leaves_the_precision_to_the_hardware(name):
+    assert compose(f"planning={name}").planning.precision == "auto"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "head").glob("*.yaml")))
+def test_every_head_leaves_the_precision_to_the_hardware(name):
+    assert read_heads([name])[0].fitting.precision == "auto"

@@ -65,7 +65,11 @@ def rank_and_std(z: Tensor) -> dict[str, float]:
 
 
 def gaussianity_report(
-    z: Tensor | NDArray, num_slices: int = 256, num_draws: int = 199, max_samples: int = MAX_SAMPLES
+    z: Tensor | NDArray,
+    num_slices: int = 256,
+    num_draws: int = 199,
+    max_samples: int = MAX_SAMPLES,
+    device: torch.device | str = "cpu",
 ) -> dict[str, float]:
     """Statistics of embeddings against the fully specified N(0, I), with p-values of the sliced tests.
 
@@ -75,6 +79,7 @@ def gaussianity_report(
       num_slices: unit directions of the sliced tests.
       num_draws: N(0, I) samples of this shape behind the p-values, drawn at the first call for a shape.
       max_samples: more rows than this are replaced by that many of them, always the same.
+      device: device that computes the null distributions, which take a CPU seconds.
 
     Returns:
       The numbers of gaussianity_statistics, and "<name>_p" for each of the sliced tests: the probability that a sample
@@ -85,7 +90,7 @@ def gaussianity_report(
       InputError: not (N, D), too few rows, or a row that is not finite.
     """
     z = check_embeddings(z, max_samples)
-    null = sliced_tests_null(*z.shape, num_slices, num_draws)
+    null = sliced_tests_null(*z.shape, num_slices, num_draws, str(device))
     values = gaussianity_statistics(z, slice_directions(z.shape[1], num_slices))
     return {**values, **{f"{name}_p": p_value(values[name], draws).item() for name, draws in null.items()}}
 

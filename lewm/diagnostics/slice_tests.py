@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lewm.distributed import one_thread
+from lewm.uploading import upload
 
 
 def epps_pulley(x: Tensor, num_knots: int = 17, max_knot: float = 3.0) -> Tensor:
@@ -27,14 +28,21 @@ def epps_pulley(x: Tensor, num_knots: int = 17, max_knot: float = 3.0) -> Tensor
       (M,) N x integral of |ecf(t) - exp(-t^2/2)|^2 exp(-t^2/2).
     """
     spacing = max_knot / (num_knots - 1)
-    target = torch.exp(-0.5 * (spacing * torch.arange(num_knots, dtype=torch.float64)) ** 2).tolist()
-    turn = torch.polar(torch.ones((), dtype=x.dtype), spacing * x)
+    target = _gaussian_knots(num_knots, spacing)
+    turn = torch.polar(x.new_ones(()), spacing * x)
     turned, total = turn.clone(), x.new_zeros(len(x))  # both ecf are 1 at the knot 0
     for knot in range(1, num_knots):
         end = 0.5 if knot == num_knots - 1 else 1.0
         total += end * target[knot] * (turned.mean(1) - target[knot]).abs().square()
         turned *= turn
     return 2 * spacing * x.shape[1] * total
+
+
+@lru_cache(maxsize=16)
+def _gaussian_knots(num_knots: int, spacing: float) -> list[float]:
+    """Characteristic function of N(0, 1) at each knot."""
+    knots: list[float] = torch.exp(-0.5 * (spacing * torch.arange(num_knots, dtype=torch.float64)) ** 2).tolist()
+    return knots
 
 
 def cramer_von_mises(x: Tensor) -> Tensor:
@@ -58,7 +66,7 @@ def anderson_darling(x: Tensor) -> Tensor:
 
 def squared_w2(x: Tensor) -> Tensor:
     """Squared 2-Wasserstein distances (M,) of (M, N) slices in ascending order to N(0, 1), exact."""
-    edges = torch.special.ndtri(torch.arange(x.shape[1] + 1, dtype=torch.float64) / x.shape[1])
+    edges = torch.special.ndtri(torch.arange(x.shape[1] + 1, dtype=torch.float64, device=x.device) / x.shape[1])
     density = torch.exp(-0.5 * edges.square()) / math.sqrt(2 * math.pi)
     # The i-th smallest sample travels to the part of N(0, 1) between two edges, whose mass x mean this is.
     moments = (density[:-1] - density[1:]).to(x)
@@ -67,12 +75,12 @@ def squared_w2(x: Tensor) -> Tensor:
 
 def _midpoints(x: Tensor) -> Tensor:
     num_samples = x.shape[1]
-    return (torch.arange(num_samples, dtype=x.dtype) + 0.5) / num_samples
+    return (torch.arange(num_samples, dtype=x.dtype, device=x.device) + 0.5) / num_samples
 
 
 def ascending(x: Tensor) -> Tensor:
-    """Sorts each row of (M, N). numpy's sort is several times as fast as torch's, which also returns the indices."""
-    return torch.from_numpy(np.sort(x.numpy(), axis=1))
+    """Sorts each row of (M, N). On a CPU numpy is several times as fast as torch, which also returns the indices."""
+    return torch.from_numpy(np.sort(x.numpy(), axis=1)) if x.device.type == "cpu" else x.sort(dim=1).values
 
 
 def slice_directions(dim: int, num_slices: int) -> Tensor:
@@ -99,49 +107,63 @@ def sliced_tests(z: Tensor, directions: Tensor) -> dict[str, float]:
     Returns:
       "epps_pulley", "cramer_von_mises", "anderson_darling", and "sliced_w2", the root of the mean squared distance.
     """
+    return {name: value.item() for name, value in _sliced_tests(z, directions).items()}
+
+
+def _sliced_tests(z: Tensor, directions: Tensor) -> dict[str, Tensor]:
+    """The numbers of sliced_tests as () tensors on the device of the samples."""
     slices = directions @ z.T
     ordered = ascending(slices)
     return {
-        "epps_pulley": epps_pulley(slices).mean().item(),
-        "cramer_von_mises": cramer_von_mises(ordered).mean().item(),
-        "anderson_darling": anderson_darling(ordered).mean().item(),
-        "sliced_w2": squared_w2(ordered).mean().sqrt().item(),
+        "epps_pulley": epps_pulley(slices).mean(),
+        "cramer_von_mises": cramer_von_mises(ordered).mean(),
+        "anderson_darling": anderson_darling(ordered).mean(),
+        "sliced_w2": squared_w2(ordered).mean().sqrt(),
     }
 
 
 @one_thread()
 def simulate(
-    measure: Callable[[Tensor], dict[str, float]],
+    measure: Callable[[Tensor], dict[str, Tensor] | dict[str, float]],
     num_samples: int,
     dim: int,
     num_draws: int,
     advance: Callable[[], None] = lambda: None,
+    device: str = "cpu",
 ) -> dict[str, Tensor]:
     """Draws statistics of N(0, I) samples.
 
     Args:
-      measure: function from (N, D) float32 samples to statistics by name.
+      measure: function from (N, D) float32 samples to statistics by name, numbers or () tensors. Tensors stay on the
+        device until the last draw, so that it is not waited for.
       num_samples: N.
       dim: D.
       num_draws: arrays of samples; the same ones at each call.
       advance: called after each array.
+      device: device of the samples, which are drawn on the CPU.
 
     Returns:
-      (num_draws,) float64 numbers by name.
+      (num_draws,) float64 numbers by name, on the CPU.
     """
     generator = torch.Generator().manual_seed(1)
     draws = []
     for _ in range(num_draws):
-        draws.append(measure(torch.randn(num_samples, dim, generator=generator)))
+        found = measure(upload(torch.randn(num_samples, dim, generator=generator), device))
+        draws.append(torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in found.values()]))
         advance()
-    return {name: torch.tensor([draw[name] for draw in draws], dtype=torch.float64) for name in draws[0]}
+    return dict(zip(found, torch.stack(draws, dim=1).cpu(), strict=True))
 
 
 @lru_cache(maxsize=16)
-def sliced_tests_null(num_samples: int, dim: int, num_slices: int, num_draws: int) -> dict[str, Tensor]:
-    """Null distribution of each sliced test: (num_draws,) values on N(0, I) samples, cached in this process."""
-    directions = slice_directions(dim, num_slices)
-    return simulate(lambda z: sliced_tests(z, directions), num_samples, dim, num_draws)
+def sliced_tests_null(
+    num_samples: int, dim: int, num_slices: int, num_draws: int, device: str = "cpu"
+) -> dict[str, Tensor]:
+    """Null distribution of each sliced test: (num_draws,) values on N(0, I) samples, cached in this process.
+
+    They are computed on `device` and come to the CPU together.
+    """
+    directions = slice_directions(dim, num_slices).to(device)
+    return simulate(lambda z: _sliced_tests(z, directions), num_samples, dim, num_draws, device=device)
 
 
 def p_value(value: Tensor | float, null: Tensor) -> Tensor:

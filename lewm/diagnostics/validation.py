@@ -72,7 +72,7 @@ class Validation:
             "val/prediction_over_copy_last": (prediction / copy_last).item(),
             **{f"val/{name}": value for name, value in rank_and_std(z.flatten(0, 1)).items()},
             **{f"geometry/{name}": value for name, value in self._geometry(z).items()},
-            **{f"gaussianity/{name}": value for name, value in self._gaussianity(z).items()},
+            **{f"gaussianity/{name}": value for name, value in self._gaussianity(z, device).items()},
         }
 
     def _probe(self, z_fit: Tensor, z: Tensor) -> dict[str, float]:
@@ -87,10 +87,10 @@ class Validation:
     def _angle_indices(self) -> list[int]:
         return [self.state_names.index(name) for name in self.angles]
 
-    def _gaussianity(self, z: Tensor) -> dict[str, float]:
+    def _gaussianity(self, z: Tensor, device: torch.device) -> dict[str, float]:
         """The report on the first frame of each clip, as regularizers see a time step; nothing of very few clips.
 
         Frames of one clip are alike and would not be a sample. Clips of one episode are not independent, either: read
         the p-values as indications where there are many clips to an episode.
         """
-        return gaussianity_report(z[:, 0]) if len(z) >= MIN_SAMPLES else {}
+        return gaussianity_report(z[:, 0], device=device) if len(z) >= MIN_SAMPLES else {}

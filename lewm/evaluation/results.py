@@ -17,6 +17,7 @@ from lewm.evaluation.evaluation_episodes import EvaluationEpisodes
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.play import Outcome
 from lewm.evaluation.traces import Trace
+from lewm.precision import choose_inference_precision
 from lewm.provenance import describe_process
 from lewm.run import Run
 from lewm.success_rates import success_rate
@@ -43,11 +44,11 @@ def describe_model(run: Run) -> dict[str, Any]:
     }
 
 
-def describe_policy(
-    name: str, planner: Component, planning: PlanningConfig, seed: int, heads: dict[str, str]
-) -> dict[str, Any]:
-    """How a policy acts, as the configuration has it; heads: those that it acts by, and hashes of their weights."""
-    return {"name": name, "planner": planner, "planning": asdict(planning), "seed": seed, "heads": heads}
+def describe_policy(name: str, planner: Component, planning: PlanningConfig, seed: int, run: Run) -> dict[str, Any]:
+    """How a policy acts: its configuration, with the precision chosen for auto, and hashes of its heads' weights."""
+    precision = choose_inference_precision("planning.precision", planning.precision, run.device)
+    settings = asdict(planning) | {"precision": precision}
+    return {"name": name, "planner": planner, "planning": settings, "seed": seed, "heads": run.heads.used()}
 
 
 def describe_source(episodes: EvaluationEpisodes, manifest: Manifest) -> dict[str, Any]:

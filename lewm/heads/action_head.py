@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lewm.heads.head import NUM_JUDGED, Batch, Head, HeadData
+from lewm.uploading import upload
 
 BATCH_SIZE = 256
 """Examples that are judged at once."""
@@ -30,7 +31,7 @@ class ActionHead(Head):
         """Frames, goals up to fitting.max_steps model steps ahead, and the recorded action blocks."""
         pairs = data.pairs.ahead(num, self.context, data.fitting.max_steps, rng)
         seen = data.see(pairs.frames)
-        return Batch(seen, data.see(pairs.goals), torch.from_numpy(pairs.actions).to(seen.device))
+        return Batch(seen, data.see(pairs.goals), upload(pairs.actions, seen.device))
 
     def loss(self, seen: Tensor, goals: Tensor, actions: Tensor) -> Tensor:
         """() mean squared error, given the (N, A) recorded action blocks."""

@@ -22,6 +22,8 @@ class FittingConfig:
       far_share: share of the pairs that are any two frames and count as max_steps apart, for heads that count steps.
       max_frames: most frames of the training episodes to learn from, whole episodes drawn at random; embeddings take 4
         bytes x D for each.
+      precision: float32, bfloat16, or auto: bfloat16 on a GPU that has it, float32 elsewhere. Of matrix products: the
+        weights of a head stay float32.
     """
 
     num_steps: Count
@@ -31,6 +33,7 @@ class FittingConfig:
     max_steps: Count
     far_share: Annotated[float, Range(0, 0.99)]  # at 1, no pair would have a number of steps
     max_frames: Count
+    precision: str
 
 
 @dataclass(frozen=True)

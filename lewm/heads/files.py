@@ -133,6 +133,8 @@ def _read_head(path: Path, checkpoint: Checkpoint) -> tuple[Head, str]:
 def _read_description(file: Path) -> _Description:
     """The content of head.json. Unknown keys are ignored: later versions may have more."""
     values = read_versioned(file, "a head", FORMAT, VERSION)
+    if isinstance(values.get("fitting"), dict):  # heads that name no precision were fitted in float32
+        values["fitting"] = {"precision": "float32", **values["fitting"]}
     try:
         return cast(_Description, from_dict(known_keys(values, _Description), _Description))
     except InputError as error:

@@ -18,9 +18,11 @@ from lewm.heads.config import HeadConfig
 from lewm.heads.head import Head, HeadData
 from lewm.heads.pairs import PairSampler, choose_episodes
 from lewm.models import JEPA
+from lewm.precision import choose_inference_precision
 from lewm.training.model_spec import ModelSpec
 from lewm.training.schedule import learning_rate
 from lewm.training.tensors import not_finite
+from lewm.uploading import upload
 
 MAX_HELD_OUT = 20000
 """Most frames of held-out episodes that a head is judged on, and at most a quarter of max_frames."""
@@ -41,8 +43,9 @@ def build_head(config: HeadConfig, spec: ModelSpec) -> Head:
       spec: specification of the model that the head is for.
 
     Raises:
-      InputError: there is no such head, or its arguments do not fit.
+      InputError: there is no such head or precision, or its arguments do not fit.
     """
+    choose_inference_precision("fitting.precision", config.fitting.precision, "cpu")
     sizes = HEADS[config.name].sizes(spec, config.fitting) if config.name in HEADS else {}
     return cast(Head, build(HEADS, config.head, "head", **sizes))
 
@@ -111,7 +114,7 @@ def head_data(
         device = next(model.parameters()).device
         return HeadData(pairs, lambda indices: _frames(data, pairs.rows[indices]).to(device), config.fitting)
     z = _embed(model, data, pairs.rows, progress)
-    return HeadData(pairs, lambda indices: z[torch.from_numpy(indices).to(z.device)], config.fitting)
+    return HeadData(pairs, lambda indices: z[upload(indices, z.device)], config.fitting)
 
 
 def _embed(model: JEPA, data: Episodes, rows: NDArray[np.int64], progress: Progress) -> Tensor:
@@ -137,12 +140,16 @@ def _optimize(head: Head, data: HeadData, config: HeadConfig, seed: int, progres
     optimizer = torch.optim.AdamW(
         head.parameters(), lr=fitting.learning_rate, weight_decay=fitting.weight_decay, fused=True
     )
+    device = next(head.parameters()).device.type
+    precision = choose_inference_precision("fitting.precision", fitting.precision, device)
     bar = progress.add_task(f"fitting {name}", total=fitting.num_steps, unit="steps")
     head.train()
     for step in range(fitting.num_steps):
         for group in optimizer.param_groups:
             group["lr"] = fitting.learning_rate * learning_rate(step, fitting.num_steps, warmup_fraction=0.05)
-        loss = head.loss(*head.draw(data, fitting.batch_size, np.random.default_rng((seed, 0, step))))
+        batch = head.draw(data, fitting.batch_size, np.random.default_rng((seed, 0, step)))
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = head.loss(*batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -53,4 +53,5 @@ class GoalMLP(nn.Module):
         """(..., num_inputs, D), oldest frame first and the goal last -> (..., output_dim)."""
         z = (z - self.mean) / self.std
         before, newest, goal = z[..., :-2, :], z[..., -2:-1, :], z[..., -1:, :]
-        return cast(Tensor, self.layers(torch.cat([newest - before, newest, goal - newest], dim=-2).flatten(-2)))
+        output = self.layers(torch.cat([newest - before, newest, goal - newest], dim=-2).flatten(-2))
+        return cast(Tensor, output.to(z.dtype))  # autocast ends here: losses are float32

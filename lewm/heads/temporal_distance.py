@@ -13,6 +13,7 @@ from lewm.heads.config import FittingConfig
 from lewm.heads.goal_mlp import GoalMLP
 from lewm.heads.head import NUM_JUDGED, Batch, Head, HeadData
 from lewm.training.model_spec import ModelSpec
+from lewm.uploading import upload
 
 
 class TemporalDistance(Head):
@@ -60,7 +61,7 @@ class TemporalDistance(Head):
 
     def loss(self, z: Tensor, z_goal: Tensor, gaps: Tensor) -> Tensor:
         """() cross-entropy, given the (...) true model steps; those between two bins are shared by both."""
-        gaps = gaps.clamp(max=float(self.steps[-1]))
+        gaps = torch.minimum(gaps, self.steps[-1])  # as a number it would be waited for
         high = torch.searchsorted(self.steps, gaps).clamp(min=1, max=len(self.steps) - 1)
         below, above = self.steps[high - 1], self.steps[high]
         share = ((gaps - below) / (above - below)).clamp(0, 1)
@@ -84,7 +85,7 @@ class TemporalDistance(Head):
     def _draw(self, data: HeadData, num: int, far_share: float, rng: np.random.Generator) -> Batch:
         first, second, gaps = data.pairs.apart(num, far_share, rng)
         z = data.see(first)
-        return Batch(z, data.see(second), torch.from_numpy(gaps).to(z.device).clamp(max=data.fitting.max_steps))
+        return Batch(z, data.see(second), upload(gaps, z.device).clamp(max=data.fitting.max_steps))
 
     def _logits(self, z: Tensor, z_goal: Tensor) -> Tensor:
         z, z_goal = torch.broadcast_tensors(z, z_goal)

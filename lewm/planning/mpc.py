@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lewm.errors import InputError
 from lewm.planning.costs import GoalCost
+from lewm.planning.keyed_noise import KeyedNoise
 from lewm.planning.latent_planners import LatentPlanner, PlanningProblem
 from lewm.planning.protocols import Generators, OnIteration, Plan, WorldModel
 from lewm.planning.rollout_cost import RolloutCost, SharedRollout, action_cost
 from lewm.seeding import derive_seed
+from lewm.uploading import upload
 
 
 class MPCState(NamedTuple):
@@ -112,7 +115,7 @@ class MPC:
           The plan, and the state after it.
         """
         rows = range(len(state.episodes)) if rows is None else rows
-        actions, costs = state.mean[list(rows)], state.mean.new_zeros(len(rows))
+        actions, costs = state.mean[_index(rows, state.mean)], state.mean.new_zeros(len(rows))
         for places in _groups([state.num_frames[row] for row in rows]):
             found = self.planner(self._problem(self.keep(state, [rows[place] for place in places])), on_iteration)
             actions = _put(actions, places, found.actions)
@@ -134,7 +137,7 @@ class MPC:
         rows = range(len(state.episodes)) if rows is None else rows
         if not len(rows):
             return state
-        index = torch.tensor(list(rows), device=state.mean.device)
+        index = _index(rows, state.mean)
         z = self.model.encode(pixels[:, None])
         memory = torch.cat([state.memory[index], z], dim=1)[:, 1:]
         blocks = torch.cat([state.blocks[index], actions[:, None]], dim=1)[:, 1:]
@@ -155,7 +158,7 @@ class MPC:
     def keep(self, state: MPCState, rows: Sequence[int] | Tensor) -> MPCState:
         """Returns the state of these episodes alone, in this order."""
         rows = rows.tolist() if isinstance(rows, Tensor) else list(rows)
-        index = torch.tensor(rows, dtype=torch.long, device=state.mean.device)
+        index = _index(rows, state.mean)
         return MPCState(
             episodes=tuple(state.episodes[row] for row in rows),
             z_goal=state.z_goal[index],
@@ -172,7 +175,8 @@ class MPC:
         z_next = state.z_goal.new_zeros(*actions.shape[:2], state.z_goal.shape[1])
         for places in _groups(state.num_frames):
             seen = self.keep(state, places)
-            z_next = _put(z_next, places, self.rollout(seen.z, seen.actions)(actions[places][:, None])[:, 0])
+            futures = self.rollout(seen.z, seen.actions)
+            z_next = _put(z_next, places, futures(actions[_index(places, actions)][:, None])[:, 0])
         return z_next
 
     def _problem(self, state: MPCState) -> PlanningProblem:
@@ -184,11 +188,11 @@ class MPC:
         return PlanningProblem(state.z, state.actions, state.z_goal, state.mean, self.noise(state), make_cost)
 
     def noise(self, state: MPCState) -> Generators:
-        """Sources of noise of the next plan of each episode."""
-        return [
-            torch.Generator(state.z.device).manual_seed(derive_seed(self.seed, episode, number))
-            for episode, number in zip(state.episodes, state.num_plans, strict=True)
-        ]
+        """Sources of noise of the next plan of each episode: generators, or KeyedNoise on a GPU."""
+        seeds = [derive_seed(self.seed, *key) for key in zip(state.episodes, state.num_plans, strict=True)]
+        if state.z.is_cuda:
+            return KeyedNoise(_index(seeds, state.z))
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 def _groups(num_frames: Sequence[int]) -> list[list[int]]:
@@ -199,4 +203,9 @@ def _groups(num_frames: Sequence[int]) -> list[list[int]]:
 
 def _put(values: Tensor, rows: Sequence[int], new: Tensor) -> Tensor:
     """Returns (B, ...) values with (R, ...) new ones in R rows."""
-    return values.index_copy(0, torch.tensor(list(rows), dtype=torch.long, device=values.device), new)
+    return values.index_copy(0, _index(rows, values), new)
+
+
+def _index(numbers: Sequence[int], like: Tensor) -> Tensor:
+    """Numbers as an int64 tensor on the device of `like`."""
+    return upload(np.array(numbers, np.int64), like.device)

@@ -1,13 +1,18 @@
-"""Gaussian noise of candidates, white or coloured, from one generator for each episode."""
+"""Gaussian noise of candidates, white or coloured, from one source for each episode."""
+
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from lewm.planning.keyed_noise import KeyedNoise
 from lewm.planning.protocols import Generators
 
 
 def draw_normal(shape: tuple[int, ...], generator: Generators, like: Tensor) -> Tensor:
-    """Standard normal noise (B, *shape); row b comes from generator[b] alone."""
+    """Standard normal noise (B, *shape); row b comes from source b alone."""
+    if isinstance(generator, KeyedNoise):
+        return generator.draw(shape).to(like)
     rows = [torch.randn(shape, generator=source, device=source.device) for source in generator]
     return torch.stack(rows).to(like)
 
@@ -17,7 +22,7 @@ def draw_coloured(num: int, generator: Generators, mean: Tensor, low: Tensor, ex
 
     Args:
       num: N, sequences for each episode.
-      generator: B generators, one for each episode.
+      generator: B sources of noise, one for each episode.
       mean: (B, H, A) whose shape, type and device the noise takes.
       low: (K, a), or (A,) for blocks of one raw action; only its shape matters.
       exponent: see `colour`.
@@ -39,6 +44,13 @@ def colour(white: Tensor, exponent: float) -> Tensor:
     lowest frequency, 1 / T, for its own would be infinite (as in iCEM, Pinneri et al. 2020, section 3.1).
     """
     num_steps = white.shape[-1]
-    power = torch.fft.fftfreq(num_steps, device=white.device).abs().clamp(min=1 / num_steps) ** -exponent
-    amplitude = (power / power.mean()).sqrt()[: num_steps // 2 + 1].to(white)
+    amplitude = _amplitude(num_steps, exponent, white.dtype, white.device)
     return torch.fft.irfft(torch.fft.rfft(white) * amplitude, n=num_steps)
+
+
+@lru_cache(maxsize=16)
+def _amplitude(num_steps: int, exponent: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Factors (T // 2 + 1,) of the frequencies."""
+    with torch.inference_mode(False):
+        power = torch.fft.fftfreq(num_steps, device=device).abs().clamp(min=1 / num_steps) ** -exponent
+        return (power / power.mean()).sqrt()[: num_steps // 2 + 1].to(dtype)

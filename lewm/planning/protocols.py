@@ -7,13 +7,15 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from lewm.planning.keyed_noise import KeyedNoise
+
 ActionCost = Callable[[Tensor], Tensor]
 """Cost of candidates: (B, N, H, A) action sequences in normalized space -> (B, N).
 
 It has a gradient where gradients are enabled and the candidates require one.
 """
 
-Generators = Sequence[torch.Generator]
+Generators = Sequence[torch.Generator] | KeyedNoise
 """B sources of noise, one for each episode, so that its plan does not depend on its neighbours in the batch."""
 
 

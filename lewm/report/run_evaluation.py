@@ -40,7 +40,7 @@ def evaluate_run(
         write_json(run.path / "results.json", results)
         return results
     policy = MPCPolicy(run.agent(planner=config.planner, planning=config.planning, seed=config.seed))
-    identity["policy"] = describe_policy("mpc", config.planner, config.planning, config.seed, run.heads.used())
+    identity["policy"] = describe_policy("mpc", config.planner, config.planning, config.seed, run)
     evaluation = evaluate(policy, *pairs, config.env, config.evaluation, run.path, identity, diagnostics, progress)
     save_evaluation(evaluation, run.path)
     return evaluation.results

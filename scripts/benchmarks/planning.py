@@ -94,7 +94,11 @@ def measure(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         planner_of_theirs = theirs
         plans[peer.NAME] = lambda iterations: planner_of_theirs.plan(frames, goals, iterations)
     seconds = parts.race(plans, args.iterations, args.repeats, device, progress)
-    mpc = parts.make_mpc(model, planner, {"horizon": args.horizon, "batch_size": args.batch_size, "num_executed": 1})
+    mpc = parts.make_mpc(
+        model,
+        planner,
+        {"horizon": args.horizon, "batch_size": args.batch_size, "num_executed": 1, "precision": "float32"},
+    )
     return {
         "plan_ms": {name: 1e3 * value / args.num_envs for name, value in seconds.items()},
         "peer_installed": peer.is_installed(),

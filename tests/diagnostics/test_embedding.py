@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from lewm.diagnostics.embedding import embed
+from tests.fake_gpu import fake_gpu
 
 
 class FirstPixels(nn.Module):
@@ -30,3 +31,12 @@ def test_embeddings_are_made_in_pieces_and_come_back_whole():
 def test_a_clip_of_more_frames_than_a_batch_is_encoded_whole():
     pixels = torch.zeros(2, 5, 3, 2, 2, dtype=torch.uint8)
     assert embed(FirstPixels(), pixels, batch_size=2).shape == (2, 5, 3)
+
+
+def test_embeddings_of_many_pieces_are_waited_for_once():
+    with fake_gpu() as copies:
+        with torch.device("cuda"):
+            model = FirstPixels()
+        z = embed(model, torch.zeros(11, 3, 3, 2, 2, dtype=torch.uint8), batch_size=7)
+        assert z.shape == (11, 3, 3) and z.device.type == "cpu"
+        assert copies.num_back == 1

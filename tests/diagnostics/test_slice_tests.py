@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from lewm.diagnostics import slice_tests
 from lewm.diagnostics.slice_tests import (
     anderson_darling,
     ascending,
@@ -20,6 +21,7 @@ from lewm.diagnostics.slice_tests import (
     squared_w2,
 )
 from lewm.regularizers import SIGReg
+from tests.fake_gpu import fake_gpu
 
 
 def randn(*shape, seed=0, dtype=torch.float64):
@@ -128,3 +130,24 @@ def test_the_null_is_the_same_at_each_call_and_leaves_the_global_generator_alone
     assert first["mean"].tolist() == second["mean"].tolist()
     assert len(set(first["mean"].tolist())) == 5
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_null_distribution_on_a_gpu_is_waited_for_once(monkeypatch):
+    monkeypatch.setattr(slice_tests, "upload", lambda tensor, device: tensor.to(device))  # no memory is pinned here
+    sliced_tests_null(20, 3, 4, 1)  # makes constants on the CPU
+    with fake_gpu(slice_tests) as copies:
+        null = sliced_tests_null(20, 3, 4, 5, "cuda")
+        assert set(null) == {"epps_pulley", "cramer_von_mises", "anderson_darling", "sliced_w2"}
+        assert all(draws.shape == (5,) and draws.device.type == "cpu" for draws in null.values())
+        assert copies.num_back == 1
+
+
+def test_a_null_distribution_is_that_of_the_tests_that_it_is_for():
+    null, directions = sliced_tests_null(20, 3, 4, 5), slice_directions(3, 4)
+    for name, draws in simulate(lambda z: sliced_tests(z, directions), 20, 3, num_draws=5).items():
+        assert torch.equal(draws, null[name])
+
+
+def test_slices_are_sorted_alike_by_both_libraries():
+    slices = randn(4, 50).float()
+    assert torch.equal(ascending(slices), slices.sort(dim=1).values)

@@ -11,7 +11,7 @@ from lewm.errors import InputError
 from lewm.evaluation.baselines import Privileged
 from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.play import play
-from lewm.evaluation.process_env_pool import ProcessEnvPool, open_env_pool
+from lewm.evaluation.process_env_pool import MIN_EPISODES, ProcessEnvPool, choose_num_workers, open_env_pool
 from tests.evaluation.falling import CLIFF
 from tests.evaluation.scenes import Steady, make_pairs
 from tests.walk_env import Walker
@@ -114,3 +114,21 @@ def test_no_worker_is_left_behind():
 def test_few_episodes_are_played_in_this_process_unless_it_is_told_otherwise(num_episodes, num_workers, kind):
     with open_env_pool(CLIFF, num_episodes, num_workers) as pool:
         assert type(pool) is kind
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 13, 16, 64])
+@pytest.mark.parametrize("num_episodes", [1, 31, 32, 33, 50, 200])
+def test_every_core_that_shortens_the_longest_share_has_a_process(num_episodes, cores):
+    num_workers = choose_num_workers(num_episodes, cores)
+    assert 1 <= num_workers <= cores
+    if num_episodes < MIN_EPISODES:
+        assert num_workers == 1
+    else:
+        longest = -(-num_episodes // cores)
+        assert -(-num_episodes // num_workers) == longest
+        assert num_workers == 1 or -(-num_episodes // (num_workers - 1)) > longest
+
+
+def test_the_50_episodes_of_an_evaluation_keep_16_cores_busy():
+    assert choose_num_workers(50, 16) == 13
+    assert choose_num_workers(50, 2) == 2

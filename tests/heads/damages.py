@@ -53,6 +53,7 @@ DAMAGES = {
     "a fitting that is a list": edited_head(lambda described: described.update(fitting=[1])),
     "a number of steps that is text": edited_fitting(num_steps="400"),
     "a number of steps below one": edited_fitting(max_steps=0),
+    "a precision that there is not": edited_fitting(precision="half"),
     "a learning rate that is null": edited_fitting(learning_rate=None),
     "errors that are a number": edited_head(lambda described: described.update(errors=0.5)),
     "no weights": lambda path: (path / "head.safetensors").unlink(),

@@ -9,7 +9,7 @@ import torch
 from lewm.errors import InputError
 from lewm.files import sha256_of
 from lewm.heads import HEADS
-from lewm.heads.files import VERSION, save_head
+from lewm.heads.files import VERSION, _read_description, save_head
 from lewm.heads.fitting import FittedHead, build_head
 from lewm.regularizers import SIGReg
 from lewm.run import Run
@@ -144,6 +144,13 @@ def test_keys_of_later_versions_are_ignored(own_run):
 
     edited_head(extend)(own_run / "heads" / "inverse_dynamics")
     assert Run.open(own_run).heads["inverse_dynamics"] is not None
+
+
+def test_a_head_of_before_precisions_were_written_was_fitted_in_float32(own_run):
+    path = own_run / "heads" / "inverse_dynamics"
+    edited_head(lambda described: described["fitting"].pop("precision"))(path)
+    assert Run.open(own_run).heads["inverse_dynamics"] is not None
+    assert _read_description(path / "head.json").fitting.precision == "float32"
 
 
 def test_heads_that_were_used_are_told_apart_by_the_hash_of_their_weights(run):

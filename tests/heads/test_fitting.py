@@ -7,6 +7,7 @@ import pytest
 import torch
 from rich.progress import Progress
 
+from lewm import precision
 from lewm.config import from_dict
 from lewm.data.clips import split_episodes
 from lewm.data.episode_writer import EpisodeWriter
@@ -244,3 +245,36 @@ def test_errors_are_of_held_out_episodes(walks):
     model.encode = lambda pixels: torch.randn(*pixels.shape[:2], 2, generator=noise)
     _, errors = fit(walks, head_config("inverse_dynamics", num_steps=100), model)
     assert errors["r2"] < 0.2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_bfloat16_weights_and_losses_stay_float32(walks, name, monkeypatch):
+    losses, loss = [], HEADS[name].loss
+
+    def note(self, *batch):
+        losses.append(loss(self, *batch))
+        return losses[-1]
+
+    monkeypatch.setattr(HEADS[name], "loss", note)
+    exact, rounded = (fit(walks, head_config(name, num_steps=3, precision=p)) for p in ("float32", "bfloat16"))
+    assert {each.dtype for each in losses} == {torch.float32}
+    assert {parameter.dtype for parameter in rounded.head.parameters()} == {torch.float32}
+    assert not torch.equal(weights_of(exact), weights_of(rounded))
+    torch.testing.assert_close(losses[3], losses[0], rtol=0.02, atol=0.02)
+
+
+def test_in_bfloat16_a_head_learns_as_well(walks):
+    errors = [fit(walks, head_config("inverse_dynamics", precision=p)).errors["r2"] for p in ("float32", "bfloat16")]
+    assert errors[0] > 0.9
+    assert errors[1] == pytest.approx(errors[0], abs=0.02)
+
+
+def test_left_to_the_hardware_a_cpu_fits_in_float32(walks, monkeypatch):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
+    exact, chosen = (fit(walks, head_config("inverse_dynamics", num_steps=3, precision=p)) for p in ("float32", "auto"))
+    assert torch.equal(weights_of(exact), weights_of(chosen))
+
+
+def test_a_precision_that_there_is_not_is_refused_before_any_work(walks):
+    with pytest.raises(InputError, match=r"fitting\.precision='half'"):
+        build_head(head_config("inverse_dynamics", precision="half"), spec_for(walks))

@@ -5,6 +5,7 @@ import torch
 
 from lewm.heads import BehaviourCloning, InverseDynamics, TemporalDistance
 from lewm.heads.goal_mlp import GoalMLP
+from tests.fake_gpu import fake_gpu
 
 WIDTH, ACTION_DIM, MAX_STEPS = 4, 6, 20
 
@@ -131,3 +132,15 @@ def test_behaviour_cloning_acts_by_a_frame_and_a_goal_frame():
 def test_sizes_that_make_no_sense_are_refused_with_the_value(make, named):
     with pytest.raises(ValueError, match=named):
         make()
+
+
+@pytest.mark.parametrize("make", [inverse_dynamics, temporal_distance])
+def test_a_loss_never_waits_for_the_gpu(make):
+    with fake_gpu() as copies, torch.device("cuda"):
+        head = make()
+        z, z_goal = (torch.randn(5, *shape, device="cuda") for shape in ((2, WIDTH), (WIDTH,)))
+        targets = torch.randn(5, ACTION_DIM, device="cuda")
+        if make is temporal_distance:
+            z, targets = z[:, 0], 3 * targets[:, 0].abs()
+        assert head.loss(z, z_goal, targets).is_cuda
+        assert copies.num_back == 0

@@ -74,6 +74,7 @@ fitting:
   max_steps: 8
   far_share: 0.0
   max_frames: 10000
+  precision: auto
 """
 
 
@@ -110,7 +111,7 @@ def test_each_step_goes_down_the_gradient_of_its_own_batch_by_the_scheduled_rate
 ):
     monkeypatch.setitem(HEADS, "descent", Descent)
     data, num_steps, rate = write_walks(tmp_path / "data", num_episodes=8), 40, 0.1
-    fitting = FittingConfig(num_steps, 8, rate, weight_decay=0.0, max_steps=2, far_share=0.0, max_frames=1000)
+    fitting = FittingConfig(num_steps, 8, rate, 0.0, max_steps=2, far_share=0.0, max_frames=1000, precision="auto")
     config = HeadConfig({"name": "descent"}, fitting)
     head, errors = fit_head(PositionModel(), spec_for(data), data, config, seed=0, progress=Progress(disable=True))
     steps = -torch.tensor([*head.weights, errors["weight"]]).diff()

@@ -1,6 +1,7 @@
 """Receding-horizon control of a world that its model knows exactly: z' = z + a."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ import torch
 from lewm.errors import InputError
 from lewm.planning import CEM, MPC
 from lewm.planning.costs import LastDistance, MeanDistance
+from lewm.planning.keyed_noise import KeyedNoise
 from lewm.planning.latent_planners import Amortized, Guarded, Search, Seeded
 from lewm.planning.proposal import Proposal
 from lewm.planning.protocols import Plan
+from lewm.seeding import derive_seed
 from tests.fakes import AdditiveModel, FoldedRollout
 
 WIDTH, MAX_ACTION = 2, 0.5
@@ -120,6 +123,13 @@ def test_a_plan_is_a_function_of_seed_episode_and_number_of_the_plan():
     first, again, other = noise[:2], noise[2:4], noise[4:]
     assert first == again
     assert len({number for plan in (*first, *other) for number in plan}) == 2 * 2 * len(EPISODES)
+
+
+def test_on_a_gpu_the_noise_of_all_episodes_is_keyed_by_the_same_seeds():
+    on_gpu = SimpleNamespace(is_cuda=True, device="cpu")
+    noise = make_mpc(AdditiveModel(), seed=3).noise(SimpleNamespace(z=on_gpu, episodes=(4, 7), num_plans=(0, 2)))
+    assert isinstance(noise, KeyedNoise)
+    assert noise.seeds.tolist() == [derive_seed(3, 4, 0), derive_seed(3, 7, 2)]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)

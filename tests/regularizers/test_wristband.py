@@ -11,6 +11,8 @@ import torch
 
 from lewm.errors import InputError
 from lewm.regularizers import Wristband
+from lewm.regularizers.wristband import gaussian_moments, terms
+from lewm.regularizers.wristband import wristband as wristband_module
 from lewm.regularizers.wristband.terms import (
     ALPHA_SQUARED,
     BETA,
@@ -20,6 +22,7 @@ from lewm.regularizers.wristband.terms import (
     spectral_repulsion,
 )
 from lewm.regularizers.wristband.wristband import num_draws
+from tests.fake_gpu import fake_gpu
 
 REFERENCE = Path(__file__).parent / "reference"
 VALUES = json.loads((REFERENCE / "wristband_values.json").read_text())["cases"]
@@ -285,3 +288,24 @@ def test_arguments_that_mean_nothing_are_refused_with_their_value(arguments):
 def test_spectral_repulsion_of_fewer_than_3_dimensions_is_refused(d):
     with pytest.raises(InputError, match=f"at least 3 dimensions, not {d}"):
         Wristband(repulsion="spectral")(seeded(8, d, 0), generator=torch.Generator())
+
+
+@pytest.mark.parametrize("d", [2, 12])
+def test_where_no_radius_is_in_a_tail_nothing_is_mended(d):
+    x = seeded(50, d, 0, t=1)[:, 0]
+    s = x.square().sum(1)
+    w, slope = torch.randn(50, dtype=torch.float64), torch.rand(50, dtype=torch.float64)
+    mended, mended_slope = terms._mend_tails(w, slope, s, s.double() / 2, d / 2)
+    assert torch.equal(mended, w)
+    assert torch.equal(mended_slope, slope)
+
+
+@pytest.mark.parametrize("repulsion", ["per_point", "spectral"])
+def test_a_value_never_waits_for_the_gpu(repulsion):
+    """But for the eigenvalues of the covariance, whose routine waits by itself."""
+    regularizer = Wristband(repulsion=repulsion)
+    calibration = regularizer.draw_calibration(20, 4)
+    with fake_gpu(terms, wristband_module, gaussian_moments) as copies:
+        x = torch.randn(20, 4, device="cuda", requires_grad=True)
+        assert regularizer.z_score(x, calibration).is_cuda
+        assert copies.num_back == 0

@@ -69,6 +69,7 @@ SMALL = {
     "max_steps": 8,
     "far_share": 0.0,
     "max_frames": 10000,
+    "precision": "float32",
 }
 
 

@@ -1,10 +1,13 @@
 """Construction of rollouts from configurations."""
 
+import torch
+
 from lewm.config import PlanningConfig
 from lewm.errors import InputError
 from lewm.models.jepa import JEPA
-from lewm.models.rollout.cached import PRECISIONS, CachedRollout
+from lewm.models.rollout.cached import CachedRollout
 from lewm.models.rollout.graphed import GraphedRollout
+from lewm.precision import choose_inference_precision
 
 
 def build_rollout(model: JEPA, planning: PlanningConfig, device: str) -> CachedRollout | GraphedRollout:
@@ -22,10 +25,10 @@ def build_rollout(model: JEPA, planning: PlanningConfig, device: str) -> CachedR
     for key, number in (("context", planning.context), ("window", window)):
         if number > model.context:
             raise InputError(f"planning.{key}={number}, but the model was trained on {model.context} frames")
-    if planning.precision not in PRECISIONS:
-        raise InputError(f"planning.precision={planning.precision!r}; there are {', '.join(PRECISIONS)}")
+    kind = torch.device(device).type
+    precision = choose_inference_precision("planning.precision", planning.precision, kind)
     try:
-        rollout = CachedRollout(model, window, planning.batch_size, planning.precision)
+        rollout = CachedRollout(model, window, planning.batch_size, precision)
     except ValueError as error:
         raise InputError(f"planning.{error}") from error
-    return GraphedRollout(rollout) if device.startswith("cuda") else rollout
+    return GraphedRollout(rollout) if kind == "cuda" else rollout

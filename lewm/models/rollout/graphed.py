@@ -1,5 +1,6 @@
 """Rollouts replayed as CUDA graphs, without the launches between kernels."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,11 +11,20 @@ from torch import Tensor
 from lewm.models.rollout.cached import CachedRollout
 
 MAX_GRAPHS = 64
-"""Most graphs kept: enough for five iCEM searches with different numbers of episodes or seen frames."""
+"""Most graphs kept: enough for searches of 21 different numbers of episodes or seen frames."""
+
+NUM_SIZES = 3
+"""Most numbers of candidates that graphs of a search are recorded for."""
+
+Key = tuple[object, ...]
+"""Shapes of the inputs of a rollout."""
 
 
 class Graph(NamedTuple):
-    """A recorded rollout: its inputs are written, it is replayed, its output is read."""
+    """A recorded rollout: its inputs are written, it is replayed, its output is read.
+
+    Of fewer candidates than it was recorded for, the first ones are written and read.
+    """
 
     graph: torch.cuda.CUDAGraph
     inputs: tuple[Tensor, ...]
@@ -24,11 +34,12 @@ class Graph(NamedTuple):
 class GraphedRollout:
     """A CachedRollout that is recorded as a CUDA graph for each shape of contexts and candidates, then replayed.
 
-    The cross-entropy method has two shapes of candidates, iCEM one for each size of its population. As long as the
-    number of episodes and that of the frames they have seen stay, nothing is recorded from the second plan on. The
-    graphs used last are kept, at most MAX_GRAPHS, in memory that they share: nothing of a replay but its output is
-    needed after it, and that is copied at once. When the weights change, all are recorded anew. Candidates that
-    require a gradient go through the CachedRollout.
+    A shape that comes for the first time goes through the CachedRollout; one that comes again is recorded. The numbers
+    of candidates of a shrinking population are rounded up to NUM_SIZES sizes, see padded_size. As long as the number of
+    episodes and that of the frames they have seen stay, nothing is recorded from the third plan on. The graphs used
+    last are kept, at most MAX_GRAPHS, in memory that they share: nothing of a replay but its output is needed after it,
+    and that is copied at once. When the weights change, all are recorded anew. Candidates that require a gradient go
+    through the CachedRollout.
 
     Args:
       rollout: cached rollout of a model on a GPU.
@@ -36,7 +47,9 @@ class GraphedRollout:
 
     def __init__(self, rollout: CachedRollout) -> None:
         self.rollout, self.window, self.batch_size = rollout, rollout.window, rollout.batch_size
-        self._graphs: OrderedDict[tuple[object, ...], Graph] = OrderedDict()
+        self._graphs: OrderedDict[Key, Graph] = OrderedDict()
+        self._seen: set[Key] = set()
+        self._largest: dict[Key, int] = {}  # number of candidates so far, by the shape of all else
         self._weights: object = None  # what the recordings read; held, so that their memory is not used otherwise
         self._memory: tuple[Any, torch.cuda.Stream] | None = None
 
@@ -56,17 +69,27 @@ class GraphedRollout:
         if weights is not self._weights:
             self._graphs.clear()
             self._weights, self._memory = weights, None  # memory that no graph holds any more cannot be shared again
-        key = tuple(tensor.shape for tensor in inputs)
+        z, past_actions, candidates = inputs
+        num, others = candidates.shape[1], (z.shape, past_actions.shape, candidates.shape[2:])
+        self._largest[others] = max(num, self._largest.get(others, 0))
+        size = padded_size(num, self._largest[others])
+        key = (*others, size)
+        if key not in self._seen:
+            self._seen.add(key)
+            return self.rollout(z, past_actions)(candidates)
         if key not in self._graphs:
-            self._graphs[key] = self.record(inputs)
+            padding = candidates[:, :1].expand(-1, size - num, -1, -1)
+            self._graphs[key] = self.record((z, past_actions, torch.cat([candidates, padding], dim=1)))
             while len(self._graphs) > MAX_GRAPHS:
                 self._graphs.popitem(last=False)
         self._graphs.move_to_end(key)
         recorded = self._graphs[key]
-        for static, tensor in zip(recorded.inputs, inputs, strict=True):
-            static.copy_(tensor)
+        static_z, static_past_actions, static_candidates = recorded.inputs
+        static_z.copy_(z)
+        static_past_actions.copy_(past_actions)
+        static_candidates[:, :num].copy_(candidates)
         recorded.graph.replay()
-        return recorded.output.clone()
+        return recorded.output[:, :num].clone()
 
     def record(self, inputs: tuple[Tensor, ...]) -> Graph:
         """Records a graph for inputs of these shapes."""
@@ -84,3 +107,12 @@ class GraphedRollout:
             with torch.cuda.graph(graph, pool=pool, stream=stream):
                 output = self.rollout(z, past_actions)(candidates)
         return Graph(graph, (z, past_actions, candidates), output)
+
+
+def padded_size(num: int, largest: int) -> int:
+    """Number of candidates that `num` are rounded up to: the largest of a search, its half or its quarter.
+
+    What a GPU computes in vain takes less time than recording a graph for every number.
+    """
+    sizes = (math.ceil(largest / 2**halvings) for halvings in range(NUM_SIZES))
+    return min(size for size in sizes if size >= num)

@@ -65,11 +65,8 @@ class _OnTheWristband(torch.autograd.Function):
         w = torch.special.ndtri(torch.minimum(lower, upper)).copysign_(lower - upper)
         log_density = half.log().mul_(d / 2 - 1).sub_(half).sub_(math.lgamma(d / 2) + math.log(2))
         slope = torch.addcmul(log_density, w, w, value=0.5).add_(math.log(2 * math.pi) / 2).exp_()
-        if w.device.type != "cpu" or not w.abs().max() < _TAIL:  # a GPU calculates sooner than it answers
-            in_tail = ~(w.abs() < _TAIL)
-            tail, tail_slope = _r_star(half, d / 2)
-            w, slope = torch.where(in_tail, tail, w), torch.where(in_tail & (s > 0), tail_slope, slope)
-            slope = torch.where(s > 0, slope, 0.0)
+        if w.device.type != "cpu" or not w.abs().max() < _TAIL:  # to ask a GPU takes longer than to mend nothing
+            w, slope = _mend_tails(w, slope, s, half, d / 2)
         ctx.save_for_backward(x, u, inverse_norm, log_density.exp(), slope)
         return u, lower.to(s.dtype), w.to(s.dtype)
 
@@ -80,6 +77,14 @@ class _OnTheWristband(torch.autograd.Function):
         grad_s = (grad_t * density).addcmul_(grad_w, slope).to(x.dtype)[:, None]
         tangential = torch.addcmul(grad_u, u, (u * grad_u).sum(1, keepdim=True), value=-1)
         return (tangential * inverse_norm).addcmul_(x, grad_s, value=2)
+
+
+def _mend_tails(w: Tensor, slope: Tensor, s: Tensor, half: Tensor, a: float) -> tuple[Tensor, Tensor]:
+    """Deviates and slopes (N,) of squared radii s = 2 x half, those beyond _TAIL by r*; no slope at the origin."""
+    in_tail = ~(w.abs() < _TAIL)
+    tail, tail_slope = _r_star(half, a)
+    w, slope = torch.where(in_tail, tail, w), torch.where(in_tail & (s > 0), tail_slope, slope)
+    return w, torch.where(s > 0, slope, 0.0)
 
 
 def _r_star(half: Tensor, a: float) -> tuple[Tensor, Tensor]:
