@@ -40,8 +40,8 @@ from lewm.tracking import progress_bar, read_metrics
 
 train_program = importlib.import_module(module_of("train.py"))
 
-HEAD_SHARE = 20
-"""The rehearsal fits heads with the 20th part of their steps and frames."""
+HEAD_SHARE, MIN_HEAD_FRAMES = 20, 2000
+"""The rehearsal fits heads with the 20th part of their steps and frames, but with at least 2,000 frames."""
 
 COLUMNS = (
     *("", "total", "collect", "rehearse", "train", "heads", "evaluate"),
@@ -144,7 +144,8 @@ def rehearse(config: TrainConfig, console: Console) -> float:
 def shortened(entry: str | Component) -> Component:
     """A head with the 20th part of its steps and frames."""
     (head,) = read_heads([entry])
-    num_steps, max_frames = (math.ceil(n / HEAD_SHARE) for n in (head.fitting.num_steps, head.fitting.max_frames))
+    num_steps = math.ceil(head.fitting.num_steps / HEAD_SHARE)
+    max_frames = max(math.ceil(head.fitting.max_frames / HEAD_SHARE), min(head.fitting.max_frames, MIN_HEAD_FRAMES))
     named = {"name": entry} if isinstance(entry, str) else entry
     return {**named, "num_steps": num_steps, "max_frames": max_frames}
 

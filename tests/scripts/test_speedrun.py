@@ -145,14 +145,14 @@ def test_the_rehearsal_is_scaled_up_to_the_whole(monkeypatch, clock):
             end_part(part)
 
     monkeypatch.setattr(speedrun, "train_program", SimpleNamespace(train=train))
-    head = "heads=[inverse_dynamics,{name: temporal_distance, num_steps: 50, max_frames: 1001}]"
+    head = "heads=[inverse_dynamics,{name: temporal_distance, num_steps: 50, max_frames: 3001}]"
     config = compose(head, "evaluation.num_pairs=180", program="speedrun", schema=SpeedrunConfig)
     assert speedrun.rehearse(config, QUIET) == 3 + 20 * 2 + 4 * 7
     (small,) = asked
     assert (small.training.num_steps, small.evaluation.num_pairs) == (1, 50)
     assert small.heads == [
         {"name": "inverse_dynamics", "num_steps": 200, "max_frames": 10000},
-        {"name": "temporal_distance", "num_steps": 3, "max_frames": 51},
+        {"name": "temporal_distance", "num_steps": 3, "max_frames": 2000},
     ]
     assert small.data == config.data
     assert small.output_dir != config.output_dir
