@@ -4,8 +4,10 @@ Collects the data if it is absent, trains, plans on held-out start/goal pairs, a
 `--help` lists the groups of configs/; any key can be given: `train.py training.num_steps=500`.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -49,6 +51,19 @@ Pairs = tuple[EvaluationEpisodes, Manifest]
 
 @program("train", TrainConfig)
 def main(config: TrainConfig) -> None:
+    train(config)
+
+
+def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: None) -> dict[str, Any] | None:
+    """Collects the data if they are absent, trains, fits the heads and evaluates.
+
+    Args:
+      config: configuration of the run.
+      end_part: called when a part has ended, with its name: prepare, train, heads, evaluate.
+
+    Returns:
+      The content of results.json; None on the other ranks than the main one.
+    """
     accelerator = start_accelerator(config)
     console = Console(quiet=not accelerator.is_main_process)
     say = partial(console.print, soft_wrap=True, highlight=False)
@@ -76,19 +91,24 @@ def main(config: TrainConfig) -> None:
         Agent.of(spec, model, config.planner, config.planning, config.seed, heads, "cpu")  # finds mistakes by now
 
         trainer = Trainer(config, spec, accelerator, objective, clips, validation, progress)
+        end_part("prepare")
         if not trainer.fit(checkpoint):
             console.print(f"interrupted; a checkpoint is written. Go on with resume=true name={config.name}")
             raise SystemExit(130)
+        end_part("train")
         if not accelerator.is_main_process:
-            return
+            return None
 
         run = Run.open(config.run_dir, device=accelerator.device.type)
         for head in head_configs:
             fitted_head = fit_head(run.model, spec, data, head, seed=config.seed, progress=progress)
             save_head(run.path, head, fitted_head, run.checkpoint.weights_hash)
+        end_part("heads")
         results = evaluate_run(run, config, pairs, validation(run.model), progress)
+        end_part("evaluate")
     print_results(results, config.run_dir, console)
     console.print(f"checkpoint: {run.checkpoint.path}\ncurves: tensorboard --logdir {config.output_dir}")
+    return results
 
 
 def check_parts(config: TrainConfig) -> None:

@@ -13,10 +13,11 @@ class LocalLauncher(Launcher):
 
     Args:
       jobs: cells at once; None: as many as this machine has GPUs or cores for.
+      jobs_per_gpu: most cells that share a GPU; None: one, or as many as jobs needs.
     """
 
-    def __init__(self, jobs: int | None) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: int | None, jobs_per_gpu: int | None) -> None:
+        self.jobs, self.jobs_per_gpu = jobs, jobs_per_gpu
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
@@ -28,7 +29,7 @@ class LocalLauncher(Launcher):
             with open_dict(config):
                 del config["hydra"]
             configs.append(config)
-        self.task_function.run_all(configs, self.jobs)
+        self.task_function.run_all(configs, self.jobs, self.jobs_per_gpu)
         return [
             JobReturn(overrides=overrides, cfg=config, status=JobStatus.COMPLETED)
             for overrides, config in zip(job_overrides, configs, strict=True)

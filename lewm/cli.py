@@ -9,6 +9,7 @@ from lewm.shipped import module_of, shipped
 
 COMMANDS = {
     "train": "train.py",
+    "speedrun": "scripts/speedrun.py",
     "plan": "scripts/plan.py",
     "collect": "scripts/collect.py",
     "data": "scripts/data.py",

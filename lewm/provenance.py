@@ -43,6 +43,13 @@ def commit_of_code() -> str:
     return f"{commit}-dirty" if edits else commit
 
 
+def cpu_name() -> str:
+    """Model name of this machine's CPU, as far as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    return models[0].partition(":")[2].strip() if models else platform.processor() or UNKNOWN
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     """What git prints in a folder; None if it fails or is not installed."""
     # Within a hook, git's variables point at the hook's repository.

@@ -8,7 +8,8 @@ what the others are compared with. Run again, it does what is missing. The table
 
     name=          of the ablation; left out: the swept keys
     output_dir=    ablations
-    jobs=          cells at once on this machine; left out: its GPUs, or its cores / num_threads
+    jobs=          cells at once on this machine; left out: GPUs x jobs_per_gpu, or its cores / num_threads
+    jobs_per_gpu=  most cells that share a GPU; left out: one, or as many as jobs= needs
     report_only=   true: trains nothing, reports on what there is
     evaluation.split=    validation: cells are compared to choose among them; test pairs are for the final number
     hydra/launcher=slurm hydra.launcher.partition=...    a SLURM job for each cell (needs hydra-submitit-launcher)
@@ -35,22 +36,21 @@ from rich.progress import Progress, TaskID
 from envs.experts import EXPERTS
 from lewm.ablation.cells import Cell, make_cells, swept_keys
 from lewm.ablation.findings import findings
-from lewm.ablation.launching import LAUNCH, CellTask
+from lewm.ablation.launching import LAUNCH, CellTask, places_here
 from lewm.ablation.page import save_report
 from lewm.ablation.table import Table
-from lewm.config import CONFIGS, AblateConfig, EnvConfig, TrainConfig, from_dict
+from lewm.config import CONFIGS, AblateConfig, TrainConfig, from_dict
 from lewm.config.command_line import check_overrides, expand_components
 from lewm.data.collection import collect_if_absent
-from lewm.data.identity import choose_path
 from lewm.errors import InputError, one_line_errors
-from lewm.evaluation.evaluation_episodes import path_of_test_episodes, recipe_of_test_episodes
+from lewm.evaluation.evaluation_episodes import provide_datasets
 from lewm.files import run_lock
 from lewm.tracking import progress_bar
 
 SPLIT = "validation"
 """Split of the pairs, unless evaluation.split= names another: cells are compared to choose among them."""
 
-OWN_KEYS = ("name", "output_dir", "jobs", "report_only")
+OWN_KEYS = ("name", "output_dir", "jobs", "jobs_per_gpu", "report_only")
 
 
 def main(command: tuple[str, ...] = LAUNCH) -> None:
@@ -74,6 +74,7 @@ def ablate(arguments: list[str], command: tuple[str, ...]) -> int:
         for cell in cells:
             cell.check_settings()
         missing = [cell for cell in cells if cell.state != "done"]
+        places_here(cells, config.jobs, config.jobs_per_gpu)  # finds mistakes by now
         console.print(f"{folder}: {len(cells)} cells, {len(cells) - len(missing)} of them done")
         try:
             with run_lock(folder), progress_bar(console) as progress:
@@ -126,16 +127,8 @@ def check_launcher(own: Sequence[str]) -> None:
 
 def collect_data(cells: Sequence[Cell], progress: Progress) -> None:
     """Collects each dataset that is absent, so that cells that run at once do not collect it twice."""
-    provide = partial(collect_if_absent, experts=EXPERTS, progress=progress)
-    configs = [cell.config for cell in cells]
-    paths = {choose_path(config.env, config.data.path, config.data.root): config for config in configs}
-    for path, config in paths.items():
-        if isinstance(config.env, EnvConfig):
-            provide(path, config.env)
-            if config.evaluation.split == "test":
-                provide(path_of_test_episodes(path, config.env), recipe_of_test_episodes(config.env))
-        elif not path.exists():
-            raise InputError(f"no dataset at {path}: give data.path=, the folder of your recordings")
+    for cell in cells:
+        provide_datasets(cell.config, partial(collect_if_absent, experts=EXPERTS, progress=progress))
 
 
 def launch(own: Sequence[str], cells: Sequence[Cell], task: CellTask) -> None:

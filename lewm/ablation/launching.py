@@ -128,10 +128,10 @@ class CellTask:
                 _end([running])
                 raise
 
-    def run_all(self, configs: Iterable[Any], jobs: int | None) -> None:
-        """Runs cells on this machine, `jobs` at once. On Ctrl-C every cell writes a checkpoint before this returns."""
+    def run_all(self, configs: Iterable[Any], jobs: int | None, jobs_per_gpu: int | None = None) -> None:
+        """Runs cells on this machine, each in one of places(). On Ctrl-C all write checkpoints before this returns."""
         waiting = [self.cells[config.cell] for config in configs]
-        free = _places_here(waiting, jobs)
+        free = places_here(waiting, jobs, jobs_per_gpu)
         running: dict[RunningCell, Place] = {}
         with _ended_by_signals():
             try:
@@ -146,30 +146,43 @@ class CellTask:
                 raise
 
 
-def places(num_threads: int | None, jobs: int | None, num_cores: int, gpus: Sequence[str]) -> list[Place]:
-    """Places where cells run at once on one machine.
+def places(
+    num_threads: int | None, jobs: int | None, jobs_per_gpu: int | None, num_cores: int, gpus: Sequence[str]
+) -> list[Place]:
+    """Places where cells run at once on one machine; GPUs are taken in turn, so that all have equally many.
 
     Args:
       num_threads: threads of each cell; None: one on a CPU, where small models train faster side by side than one after
         the other on all cores, and an equal share of the cores beside a GPU.
-      jobs: number of places; None: one for each GPU or, without, one for each num_threads cores.
+      jobs: number of places; None: jobs_per_gpu for each GPU or, without GPUs, one for each num_threads cores.
+      jobs_per_gpu: most places on a GPU; None: one, or as many as jobs needs.
       num_cores: cores of the machine.
       gpus: what CUDA_VISIBLE_DEVICES calls them; empty: cells run on the CPU.
+
+    Raises:
+      InputError: there are no GPUs to share, or too few for so many jobs.
     """
+    if jobs_per_gpu is not None and not gpus:
+        raise InputError(f"jobs_per_gpu={jobs_per_gpu}, and the cells run on the CPU: give jobs=, cells at once")
+    if jobs is not None and jobs_per_gpu is not None and jobs > jobs_per_gpu * len(gpus):
+        raise InputError(
+            f"jobs={jobs} is more than jobs_per_gpu={jobs_per_gpu} on each of {len(gpus)} GPUs: leave out one"
+        )
     if gpus:
-        jobs = jobs or len(gpus)
+        jobs = jobs or (jobs_per_gpu or 1) * len(gpus)
         return [Place(num_threads or max(num_cores // jobs, 1), gpus[index % len(gpus)]) for index in range(jobs)]
     num_threads = num_threads or 1
     return [Place(num_threads)] * (jobs or max(num_cores // num_threads, 1))
 
 
-def _places_here(cells: Sequence[Cell], jobs: int | None) -> list[Place]:
+def places_here(cells: Sequence[Cell], jobs: int | None, jobs_per_gpu: int | None) -> list[Place]:
+    """Places for these cells on this machine; arguments and errors as of places()."""
     num_threads = max((cell.config.num_threads or 0 for cell in cells), default=0) or None
     gpus: list[str] = []
     if torch.cuda.is_available() and any(cell.config.device != "cpu" for cell in cells):
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
-    return places(num_threads, jobs, num_cores(), gpus)
+    return places(num_threads, jobs, jobs_per_gpu, num_cores(), gpus)
 
 
 def _end(running: Sequence[RunningCell]) -> None:

@@ -29,6 +29,7 @@ from lewm.config.schema import (
     PlanConfig,
     PlanningConfig,
     RecordingConfig,
+    SpeedrunConfig,
     TrainConfig,
     TrainingConfig,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "PlanConfig",
     "PlanningConfig",
     "RecordingConfig",
+    "SpeedrunConfig",
     "TrainConfig",
     "TrainingConfig",
     "alternatives",

@@ -36,7 +36,18 @@ class FolderName(NamedTuple):
 
 RESERVED = frozenset(
     [
-        *("checkpoints", "heads", "tensorboard", "videos", "parts", "lock", "log.txt", "failed.txt"),
+        *(
+            "board.jsonl",
+            "data",
+            "checkpoints",
+            "heads",
+            "tensorboard",
+            "videos",
+            "parts",
+            "lock",
+            "log.txt",
+            "failed.txt",
+        ),
         *("config.yaml", "process.json", "metrics.jsonl", "results.json", "report.html"),
     ]
 )
@@ -178,6 +189,12 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class SpeedrunConfig(TrainConfig):
+    minutes: Annotated[float, Range(0.1)]
+    reserve: NonNegative | None
+
+
+@dataclass(frozen=True)
 class CollectConfig:
     data_path: str | None
     data_root: str
@@ -207,5 +224,6 @@ class AblateConfig:
     name: Name
     output_dir: str
     jobs: Workers | None
+    jobs_per_gpu: Workers | None
     report_only: bool
     cell: str

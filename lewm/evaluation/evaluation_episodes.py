@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lewm.config import EnvConfig
+from lewm.config import EnvConfig, TrainConfig
 from lewm.data.episodes import Episodes
-from lewm.data.identity import DatasetIdentity
+from lewm.data.identity import DatasetIdentity, choose_path
 from lewm.errors import InputError
 
 SPLITS = ("test", "validation")
@@ -51,6 +51,25 @@ def recipe_of_test_episodes(env: EnvConfig) -> EnvConfig:
 def path_of_test_episodes(data: Path, env: EnvConfig) -> Path:
     """The folder of the test episodes that belong to a dataset, beside it."""
     return data.absolute().parent / DatasetIdentity.wanted(recipe_of_test_episodes(env)).fingerprint
+
+
+def provide_datasets(config: TrainConfig, provide: Callable[[Path, EnvConfig], Any]) -> None:
+    """Collects what train.py reads, if it is absent: the dataset and, to evaluate on split test, the test episodes.
+
+    Args:
+      config: configuration of the training.
+      provide: collects the dataset of a configuration into a folder, unless it is there.
+
+    Raises:
+      InputError: recordings are not where they should be.
+    """
+    path = choose_path(config.env, config.data.path, config.data.root)
+    if isinstance(config.env, EnvConfig):
+        provide(path, config.env)
+        if config.evaluation.split == "test":
+            provide(path_of_test_episodes(path, config.env), recipe_of_test_episodes(config.env))
+    elif not path.exists():
+        raise InputError(f"no dataset at {path}: give data.path=, the folder of your recordings")
 
 
 def choose_episodes(

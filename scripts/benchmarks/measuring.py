@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from lewm.provenance import cpu_name
 
 Loss = Callable[[Tensor], Tensor]
 
@@ -86,11 +87,9 @@ def resident_mb(field: str) -> float:
 
 
 def machine(device: str) -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "cpu": models[0].partition(":")[2].strip() if models else platform.processor(),
+        "cpu": cpu_name(),
         "num_cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load_average": os.getloadavg()[0],

@@ -98,6 +98,33 @@ def test_an_experiment_chooses_the_options_of_its_groups():
     assert (config.planner["num_samples"], config.planning.num_executed) == (300, 5)
 
 
+def test_the_presets_for_a_gpu_differ_in_the_frames_and_not_in_the_number_of_patches():
+    small, large = compose("experiment=gpu"), compose("experiment=gpu_112")
+    sizes = [(config.env.frame_size, config.model.encoder["patch_size"]) for config in (small, large)]
+    assert sizes == [(64, 8), (112, 14)]
+    assert small.training == large.training
+    assert (small.training.batch_size, small.training.num_frames, small.data.device) == (128, 4, "auto")
+    assert 20000 <= small.training.num_steps <= 40000
+    paper = compose("experiment=paper").model.encoder
+    assert {key: small.model.encoder[key] for key in ("width", "depth", "num_heads")} == {
+        key: paper[key] for key in ("width", "depth", "num_heads")
+    }
+
+
+@pytest.mark.parametrize("env", ["two_room", "push_t", "cube"])
+def test_the_preset_for_a_gpu_leaves_environment_and_heads_to_the_command_line(env):
+    config = compose("experiment=gpu", f"env={env}", "heads=[inverse_dynamics]", "planning=proposed")
+    assert (config.env.name, config.heads) == (env, ["inverse_dynamics"])
+    assert (config.planning.proposal, config.model.name) == ("seeded", "paper")
+
+
+@pytest.mark.parametrize("value", ["null", "1", "90.5"])
+def test_a_training_may_have_a_budget_of_seconds(value):
+    wanted = None if value == "null" else float(value)
+    assert compose(f"training.max_seconds={value}").training.max_seconds == wanted
+    assert "training.max_seconds=0" in refusal(compose, "training.max_seconds=0")
+
+
 def test_planning_by_temporal_distance_differs_in_the_cost_alone(values):
     temporal = asdict(compose("planning=temporal"))
     assert temporal == edited(values, "planning.goal_cost", "temporal_distance")
@@ -285,7 +312,7 @@ def test_an_int_is_a_float_where_one_is_wanted():
     assert isinstance(config.training.learning_rate, float)
 
 
-@pytest.mark.parametrize("option", ["experiment=quickstart", "experiment=paper"])
+@pytest.mark.parametrize("option", ["experiment=quickstart", "experiment=paper", "experiment=gpu"])
 def test_a_configuration_is_the_same_after_a_round_trip_through_a_dict(option):
     config = compose(option)
     assert from_dict(asdict(config), TrainConfig) == config

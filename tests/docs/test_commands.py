@@ -14,6 +14,7 @@ from tests.docs.pages import ROOT, TOOLS, commands, program_and_arguments
 COMMANDS = sorted({command for _, command in commands()})
 HYDRA = {
     "train.py": "train",
+    "scripts/speedrun.py": "speedrun",
     "scripts/plan.py": "plan",
     "scripts/collect.py": "collect",
     "scripts/train_head.py": "train_head",

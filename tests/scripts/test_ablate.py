@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lewm.ablation import launching
 from lewm.ablation.cells import make_cells
 from lewm.ablation.launching import Place, places
 from lewm.data.identity import choose_path
@@ -27,8 +28,9 @@ STAND_IN = """
 import json, os, pathlib, shutil, signal, sys, time
 given = dict(word.split("=", 1) for word in sys.argv[2:])
 made, folder = pathlib.Path(sys.argv[1]) / given["name"], pathlib.Path(given["output_dir"]) / given["name"]
+place = {key: os.environ.get(key) for key in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
 with (folder / "starts.jsonl").open("a") as file:
-    file.write(json.dumps({**given, "OMP_NUM_THREADS": os.environ["OMP_NUM_THREADS"]}) + "\\n")
+    file.write(json.dumps({**given, **place}) + "\\n")
 shutil.copy(made / "config.yaml", folder)
 plan = made.with_suffix(".plan")
 plan = plan.read_text() if plan.exists() else ""
@@ -184,19 +186,46 @@ def test_a_cell_has_one_thread_unless_told_otherwise(finished, ablation):
 
 
 @pytest.mark.parametrize(
-    ("num_threads", "jobs", "gpus", "expected"),
+    ("num_threads", "jobs", "jobs_per_gpu", "gpus", "expected"),
     [
-        (None, None, [], [Place(1)] * 8),
-        (3, None, [], [Place(3)] * 2),
-        (None, 5, [], [Place(1)] * 5),
-        (16, None, [], [Place(16)]),
-        (None, None, ["2", "5"], [Place(4, "2"), Place(4, "5")]),
-        (None, 3, ["0", "1"], [Place(2, "0"), Place(2, "1"), Place(2, "0")]),
-        (1, None, ["0"], [Place(1, "0")]),
+        (None, None, None, [], [Place(1)] * 8),
+        (3, None, None, [], [Place(3)] * 2),
+        (None, 5, None, [], [Place(1)] * 5),
+        (16, None, None, [], [Place(16)]),
+        (None, None, None, ["2", "5"], [Place(4, "2"), Place(4, "5")]),
+        (None, 3, None, ["0", "1"], [Place(2, "0"), Place(2, "1"), Place(2, "0")]),
+        (1, None, None, ["0"], [Place(1, "0")]),
+        (None, None, 4, ["0"], [Place(2, "0")] * 4),
+        (None, None, 2, ["2", "5"], [Place(2, "2"), Place(2, "5"), Place(2, "2"), Place(2, "5")]),
+        (None, 3, 2, ["2", "5"], [Place(2, "2"), Place(2, "5"), Place(2, "2")]),
+        (None, None, 16, ["0"], [Place(1, "0")] * 16),
     ],
 )
-def test_cells_share_the_cores_and_gpus_of_a_machine(num_threads, jobs, gpus, expected):
-    assert places(num_threads, jobs, 8, gpus) == expected
+def test_cells_share_the_cores_and_gpus_of_a_machine(num_threads, jobs, jobs_per_gpu, gpus, expected):
+    assert places(num_threads, jobs, jobs_per_gpu, 8, gpus) == expected
+
+
+@pytest.mark.parametrize(
+    ("jobs", "gpus", "words"), [(None, [], "the cells run on the CPU: give jobs="), (5, ["0", "1"], "jobs=5 is more")]
+)
+def test_a_share_of_gpus_that_are_not_there_is_refused(jobs, gpus, words):
+    with pytest.raises(InputError, match=words):
+        places(None, jobs, 2, 8, gpus)
+
+
+def test_so_many_cells_as_share_a_gpu_run_at_once_and_each_sees_that_gpu(ablation, monkeypatch):
+    monkeypatch.setattr(launching.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    for cell in CELLS:
+        ablation.plan(cell, "wait")
+    with ctrl_c_when(*(ablation.folder / cell / "metrics.jsonl" for cell in CELLS[:3])):
+        ablation.run("jobs_per_gpu=3", "device=auto")
+    assert [[start["CUDA_VISIBLE_DEVICES"] for start in ablation.starts(cell)] for cell in CELLS] == [["3"]] * 3 + [[]]
+
+
+def test_a_share_of_a_gpu_on_a_cpu_is_refused_before_anything_starts(ablation):
+    assert_one_line_error(ablation.run("jobs_per_gpu=3"), "jobs_per_gpu=3", "jobs=")
+    assert [ablation.starts(cell) for cell in CELLS] == [[], [], [], []]
 
 
 def test_two_programs_do_not_write_one_ablation(finished):
