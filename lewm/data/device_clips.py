@@ -12,6 +12,7 @@ from lewm.data.clips import Clips
 from lewm.data.episodes import Episodes
 from lewm.data.normalize import ActionNormalizer, pack_actions
 from lewm.errors import InputError
+from lewm.uploading import upload
 
 ROOM = 0.7
 """Share of the free memory of a GPU that frames may take; the model needs the rest."""
@@ -67,10 +68,8 @@ class DeviceClips(Clips):
 
     def __getitems__(self, indices: list[int] | NDArray) -> Clip:
         """A whole batch by one gather on the device. The indices are not checked."""
-        chosen = torch.from_numpy(np.asarray(indices, np.int64))
-        if self._device.type == "cuda":
-            chosen = chosen.pin_memory()
-        frame, action = self._starts.index_select(0, chosen.to(self._device, non_blocking=True)).unbind(1)
+        chosen = upload(np.asarray(indices, np.int64), self._device)
+        frame, action = self._starts.index_select(0, chosen).unbind(1)
         frames, actions = frame[:, None] + self._frame_steps, action[:, None] + self._action_steps
         return Clip(
             pixels=_take(self._pixels, frames).movedim(-1, -3),
