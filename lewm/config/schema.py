@@ -109,6 +109,8 @@ class TrainingConfig:
     final_weight_fraction: NonNegative
     max_grad_norm: Annotated[float, Range(1e-6)]  # 0 would leave no gradient
     precision: str
+    graph: bool | str
+    compile: bool | str
     log_every: Count
     validate_every: Count
     checkpoint_every: Count

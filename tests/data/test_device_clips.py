@@ -12,7 +12,7 @@ from lewm.data.sampler import StepSampler
 from tests.conftest import COUNTING_LENGTHS
 
 NORMALIZER = ActionNormalizer(mean=(3.0, 50.0), std=(2.0, 10.0))
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
 @pytest.mark.parametrize("device", DEVICES)
