@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+import torch
 from rich.progress import Progress
 
 from envs.experts import EXPERTS
@@ -14,6 +15,14 @@ from tests.fakes import COUNTING_METADATA, counting_episode
 
 # A shell makes what it starts in the background ignore SIGINT, which the tests of Ctrl-C send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Skips the tests marked gpu on machines without one."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU"))
 
 
 @pytest.fixture(scope="session", autouse=True)

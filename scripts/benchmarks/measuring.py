@@ -3,7 +3,6 @@
 import ctypes
 import os
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lewm.provenance import cpu_name
+from lewm.training.throughput import now
 
 Loss = Callable[[Tensor], Tensor]
 
@@ -45,13 +45,6 @@ def medians(functions: dict[str, Callable[[], Any]], device: torch.device, repea
             if repeat >= 2:
                 times[name].append(1e3 * (now(device) - begin))
     return {name: statistics.median(values) for name, values in times.items()}
-
-
-def now(device: torch.device) -> float:
-    """Seconds, when all that was launched is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def errors(contender: Contender, z: Tensor) -> tuple[float | None, float | None]:

@@ -10,7 +10,6 @@ import torch
 from omegaconf import OmegaConf
 from rich.progress import Progress
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from lewm.config import CONFIGS, ModelConfig, PlanningConfig, build, from_dict
 from lewm.heads import HEADS
@@ -20,7 +19,7 @@ from lewm.planning.build import build_mpc
 from lewm.planning.latent_planners import Search
 from lewm.planning.mpc import MPC
 from lewm.training.model_spec import build_model
-from scripts.benchmarks.measuring import now
+from lewm.training.throughput import count_flops, matrix_flops_per_s, now
 from scripts.benchmarks.planning_peer import TheirPlanner
 
 RAW_ACTION_DIM, FRAMESKIP = 2, 5
@@ -155,13 +154,11 @@ def floor(
         ("plain", lambda: plain_rollout(model, state.z, candidates)),
     ):
         # oneDNN's packed products, which gradients switch off, are unknown to the counter
-        with torch.enable_grad(), FlopCounterMode(display=False) as counter:
-            function()
-        counts[name] = counter.get_total_flops()
+        with torch.enable_grad():
+            counts[name] = count_flops(function)
     num_bytes = sum(4 * tensor.numel() for tensor in (*predictor_parameters(model), candidates))
-    matrix, block = torch.randn(2048, 2048, device=device), torch.empty(2**26 // 4, device=device)
-    multiply, copy = (fastest(function, device) for function in (lambda: matrix @ matrix, block.clone))
-    flops, bandwidth = 2 * 2048**3 / multiply, 2 * 2**26 / copy
+    block = torch.empty(2**26 // 4, device=device)
+    flops, bandwidth = matrix_flops_per_s(device, torch.float32), 2 * 2**26 / fastest(block.clone, device)
     return {
         "gflop": counts["cached"] / 1e9,
         "gflop_plain": counts["plain"] / 1e9,

@@ -32,9 +32,8 @@ class TheirEncoder(nn.Module):
         return SimpleNamespace(last_hidden_state=self.encoder(pixels.to(torch.uint8))[:, None])
 
 
-def their_model(model: JEPA, config: ModelConfig, action_dim: int) -> nn.Module:
-    """Their world model with our weights; both have the same parts in the same order."""
-    from stable_worldmodel.wm.lewm.lewm import LeWM
+def their_parts(config: ModelConfig, action_dim: int) -> tuple[Any, nn.Module, nn.Module]:
+    """Their predictor, action encoder and projector of predictions at our sizes, with random weights."""
     from stable_worldmodel.wm.lewm.module import MLP, Embedder, Predictor
 
     ours, dim = config.predictor, config.embedding_dim
@@ -50,7 +49,14 @@ def their_model(model: JEPA, config: ModelConfig, action_dim: int) -> nn.Module:
         dropout=ours["dropout"],
     )
     action_encoder = Embedder(action_dim, embedder["bottleneck_dim"], dim, embedder["hidden_dim"] // dim)
-    projector = MLP(dim, config.projector["hidden_dim"], dim, norm_fn=nn.BatchNorm1d)
+    return predictor, action_encoder, MLP(dim, config.projector["hidden_dim"], dim, norm_fn=nn.BatchNorm1d)
+
+
+def their_model(model: JEPA, config: ModelConfig, action_dim: int) -> nn.Module:
+    """Their world model with our weights; both have the same parts in the same order."""
+    from stable_worldmodel.wm.lewm.lewm import LeWM
+
+    predictor, action_encoder, projector = their_parts(config, action_dim)
     peer = LeWM(TheirEncoder(model.encoder), predictor, action_encoder, model.projector, projector)
     transformer: Any = predictor.transformer
     our_predictor: Any = model.predictor

@@ -15,7 +15,7 @@ from tests.conftest import COUNTING_LENGTHS
 from tests.programs import refusal
 
 NORMALIZER = ActionNormalizer(mean=(3.0, 50.0), std=(2.0, 10.0))
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -161,21 +161,26 @@ def test_the_gpu_kernels_compute_the_formula(interpreted, case):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("num_samples", [1, 128, 2048])
+@pytest.mark.parametrize("starts_with_step", [True, False])
 @pytest.mark.parametrize("num_knots", [16, 64])
-def test_the_gpu_kernels_compile_for_hopper(num_knots):
+def test_the_gpu_kernels_compile_for_hopper(num_knots, starts_with_step, num_samples):
     pytest.importorskip("triton")
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
     from lewm.regularizers.sigreg import characteristic_function_triton as kernels
 
-    constants = {"starts_with_step": True, "num_knots": num_knots, "block_rows": 8, "block_samples": 128}
+    _, block_rows, block_samples = kernels._tiling(num_samples)
+    constants = {"starts_with_step": starts_with_step, "num_knots": num_knots}
+    constants |= {"block_rows": block_rows, "block_samples": block_samples}
     for kernel in (kernels._forward_kernel, kernels._backward_kernel):
         types = {name: "*fp32" for name in kernel.arg_names if name.endswith("pointer")}
         types |= {"num_rows": "i32", "num_samples": "i32", "first": "fp32", "spacing": "fp32"}
         source = ASTSource(kernel, types | dict.fromkeys(constants, "constexpr"), constants)
         binary = compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True})
-        assert binary.asm["cubin"]
+        assert ".target sm_90" in binary.asm["ptx"]
+        assert binary.asm["cubin"].startswith(b"\x7fELF")
 
 
 KERNELS = "lewm.regularizers.sigreg.characteristic_function_triton"
@@ -248,7 +253,7 @@ def test_triton_says_what_is_recognized_where_there_is_no_compiler(monkeypatch):
     assert "finds no C compiler" in module._reason(raised.value)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("arguments", GRIDS.values(), ids=GRIDS)
 @pytest.mark.parametrize("shape", [*SHAPES, (4096, 128), (100, 2048)])
 def test_a_gpu_computes_the_formula_and_the_same_at_each_call(arguments, shape):

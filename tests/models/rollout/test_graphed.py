@@ -38,10 +38,10 @@ class Recording(GraphedRollout):
 
 def plan(rollout, name, z, past):
     """What a configured planner finds, with the rollout's last embedding to be small."""
-    bound = torch.ones(ACTION_DIM)
+    bound = torch.ones(ACTION_DIM, device=z.device)
     planner = build(PLANNERS, PLANNER_CONFIGS[name], "planner", low=-bound, high=bound)
-    generators = [torch.Generator().manual_seed(seed) for seed in range(EPISODES)]
-    imagine, mean = rollout(z, past), torch.zeros(EPISODES, HORIZON, ACTION_DIM)
+    generators = [torch.Generator(z.device).manual_seed(seed) for seed in range(EPISODES)]
+    imagine, mean = rollout(z, past), torch.zeros(EPISODES, HORIZON, ACTION_DIM, device=z.device)
     return planner(lambda candidates: imagine(candidates)[:, :, -1].square().sum(-1), mean, generator=generators)
 
 
@@ -149,7 +149,7 @@ def test_candidates_that_require_a_gradient_are_not_recorded():
     assert not graphed._graphs
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_replay_is_the_rollout_for_every_shape_and_after_the_weights_changed():
     model = make_model().cuda()
     rollout = CachedRollout(model, CONTEXT)
