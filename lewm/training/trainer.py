@@ -1,8 +1,7 @@
 """Training loop of a world model."""
 
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import cast
@@ -31,6 +30,7 @@ from lewm.training.objective import Loss, Objective
 from lewm.training.schedule import Schedule
 from lewm.training.switches import choose_switches
 from lewm.training.tensors import not_finite
+from lewm.training.throughput import Meter, count_model_flops, matrix_flops_per_s
 
 Validate = Callable[[JEPA], dict[str, float]]
 
@@ -121,7 +121,7 @@ class Trainer:
     def _loop(self, start: int, tracker: Tracker | None, writer: CheckpointWriter) -> bool:
         training, schedule = self.config.training, self.schedule
         bar = self.progress.add_task("training", total=training.num_steps, completed=start, unit="steps")
-        meter = _Meter(training.batch_size * training.num_frames)
+        meter = self._make_meter()
         self.objective.train()
         schedule.advance(start)
         with Interrupt() as interrupt:
@@ -143,6 +143,15 @@ class Trainer:
                 if stop:
                     return schedule.is_over
         return True
+
+    def _make_meter(self) -> Meter:
+        training, accelerator = self.config.training, self.accelerator
+        frames_per_step = training.batch_size * training.num_frames
+        if accelerator.num_processes > 1:  # operations that the ranks make together cannot be counted on one
+            return Meter(frames_per_step, accelerator.device)
+        dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
+        flops = count_model_flops(self.model, self.spec, training.batch_size, training.num_frames)
+        return Meter(frames_per_step, accelerator.device, flops / matrix_flops_per_s(accelerator.device, dtype))
 
     def _batches(self, start: int) -> Iterator[Clip]:
         training, accelerator = self.config.training, self.accelerator
@@ -198,7 +207,7 @@ class Trainer:
                     )
         return cast(list[float], losses[place])
 
-    def _log(self, tracker: Tracker | None, index: int, result: StepResult, meter: "_Meter") -> None:
+    def _log(self, tracker: Tracker | None, index: int, result: StepResult, meter: Meter) -> None:
         total, prediction, regularizer = self._finite_losses(index)
         z = cast(Tensor, self.accelerator.gather(result.z))
         if tracker is None:
@@ -253,30 +262,3 @@ class Trainer:
 def copy_last_loss(z: Tensor) -> float:
     """Prediction loss of no change: (B, T, D) embeddings -> mean squared step, at least 1e-12 so as to divide by it."""
     return max((z[:, 1:] - z[:, :-1]).square().mean().item(), 1e-12)
-
-
-class _Meter:
-    """Meter of frames per second and of the share of the time that waits for data, since the last reading."""
-
-    def __init__(self, frames_per_step: int) -> None:
-        self._frames_per_step = frames_per_step
-        self.restart()
-
-    def restart(self) -> None:
-        self._since, self._waited, self._num_steps = time.perf_counter(), 0.0, 0
-
-    def watch(self, batches: Iterable[Clip]) -> Iterator[Clip]:
-        """The same batches; the time that each is waited for is counted."""
-        iterator, begun = iter(batches), time.perf_counter()
-        for clip in iterator:
-            self._waited += time.perf_counter() - begun
-            self._num_steps += 1
-            yield clip
-            begun = time.perf_counter()
-
-    def read(self) -> dict[str, float]:
-        """Numbers to log."""
-        seconds = max(time.perf_counter() - self._since, 1e-9)
-        rate, waiting = self._num_steps * self._frames_per_step / seconds, self._waited / seconds
-        self.restart()
-        return {"speed/frames_per_second": rate, "speed/waiting_for_data": waiting}
