@@ -2,9 +2,11 @@
 
 from contextlib import nullcontext
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from timm.layers import build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -115,5 +117,23 @@ class ViTEncoder(nn.Module):
         if self._split:  # before the bytes become numbers of four bytes
             pixels, mean, std = map(self._split, (pixels, mean, std))
         with sdpa_kernel(SDPBackend.MATH) if slow else nullcontext():
-            features: Tensor = self.vit((pixels - mean).div_(std))
-        return features
+            x = self.vit.norm_pre(self.vit._pos_embed(self.vit.patch_embed((pixels - mean).div_(std))))
+            if not self.vit.num_prefix_tokens:
+                return cast(Tensor, self.vit.norm(self.vit.blocks(x)).mean(1))
+            x = class_row(self.vit.blocks[-1], self.vit.blocks[:-1](x))
+            return cast(Tensor, self.vit.norm(x)[:, 0])
+
+
+def class_row(block: Any, x: Tensor) -> Tensor:
+    """First row of the output of timm's Block, without the rows that nobody reads: (N, T, width) -> (N, 1, width).
+
+    For the last of twelve blocks this saves about 7% of an encoder's operations.
+    """
+    width, attention, normalized = x.shape[-1], block.attn, block.norm1(x)
+    weights, biases = (part.split((width, 2 * width)) for part in (attention.qkv.weight, attention.qkv.bias))
+    q = F.linear(normalized[:, :1], weights[0], biases[0])
+    k, v = F.linear(normalized, weights[1], biases[1]).chunk(2, dim=-1)
+    q, k, v = (rearrange(part, "n t (m d) -> n m t d", m=attention.num_heads) for part in (q, k, v))
+    attended = rearrange(F.scaled_dot_product_attention(q, k, v), "n m t d -> n t (m d)")
+    x = x[:, :1] + attention.proj(attended)
+    return cast(Tensor, x + block.mlp(block.norm2(x)))

@@ -3,7 +3,7 @@
 The step is the Trainer's, on clips of random walks in Two-Room. A case is model:frame size:patch size:batch size, such
 as paper:224:14:128, the paper's. Each case is trained in every combination of --precisions, --graph and --compile.
 Steps are timed with the reading of their clips, and then again by part, with a wait between the parts on a GPU; a CUDA
-graph has no parts. Operations are those that torch's counter knows: matrix products, convolutions and attention. MFU is
+graph has no parts. Operations are the matrix products, convolutions and attention of the model. MFU is
 their rate as a share of that of a large matrix product in the same precision on this machine.
 
 --peer: stable-worldmodel makes a step of LeWM's model after each of ours, on the same clips, with the same threads and
@@ -30,7 +30,7 @@ from lewm.errors import InputError, one_line_errors
 from lewm.files import check_output, write_json
 from lewm.provenance import describe_process
 from lewm.tracking import progress_bar
-from lewm.training.throughput import count_flops, matrix_flops_per_s
+from lewm.training.throughput import count_model_flops, matrix_flops_per_s
 from scripts.benchmarks import training_peer
 from scripts.benchmarks.data import make_data
 from scripts.benchmarks.measuring import machine, peak_mb
@@ -91,7 +91,7 @@ def measure(case: Case, variant: Variant, args: argparse.Namespace, folder: Path
     num_frames = case.batch_size * trainer.config.training.num_frames
     peer = training_peer.TheirStep(trainer) if args.peer else None
     step_s = time_steps(trainer, device, num_warmup, peer)
-    flops = count_flops(make(variant._replace(graph=False, compile=False), num_steps=1).fit)
+    flops = count_model_flops(trainer.model, trainer.spec, case.batch_size, trainer.config.training.num_frames)
     peak = matrix_peak(device, torch.bfloat16 if variant.precision == "bfloat16" else torch.float32)
     parts = None if variant.graph else mark_parts(make(variant, num_steps=num_warmup + args.steps), device)
     row = {

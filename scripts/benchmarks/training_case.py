@@ -136,8 +136,7 @@ def time_steps(
       num_warmup: steps before those that count.
       between: what is done with the clips of each step after it, in time that does not count.
     """
-    name = "step" if hasattr(trainer, "step") else "_step"
-    step, num_counted = getattr(trainer, name), trainer.config.training.num_steps - num_warmup
+    step, num_counted = trainer.step, trainer.config.training.num_steps - num_warmup
     group = min(GROUP, num_counted) if device.type == "cuda" and between is None else 1
     seconds, begin = [], now(device)
 
@@ -153,7 +152,7 @@ def time_steps(
             begin = now(device)
         return result
 
-    setattr(trainer, name, timed_step)
+    trainer.step = timed_step
     trainer.fit()
     return statistics.median(seconds)
 

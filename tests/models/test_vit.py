@@ -93,11 +93,16 @@ def frames(num, seed=0):
     return torch.randint(256, (num, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
+def features(encoder, normalized):
+    """The features of normalized frames by timm's own forward pass."""
+    return encoder.vit(split_patches(normalized, encoder.vit.patch_embed.patch_size[0]))
+
+
 def test_pixels_are_normalized_with_the_statistics_of_imagenet():
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     vit = encoder()
     normalized = (frames(2) / 255 - mean[:, None, None]) / std[:, None, None]
-    torch.testing.assert_close(vit(frames(2)), vit.vit(normalized), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(vit(frames(2)), features(vit, normalized), rtol=1e-4, atol=1e-5)
 
 
 def test_the_statistics_of_imagenet_are_not_fitted():
@@ -115,7 +120,7 @@ def test_the_mean_frame_of_the_data_is_subtracted_and_each_channel_has_spread_1(
     normalized = (data - vit.mean) / vit.std
     torch.testing.assert_close(normalized.mean(0), torch.zeros(3, 32, 32), atol=1e-4, rtol=0)
     torch.testing.assert_close(normalized.square().mean((0, 2, 3)), torch.ones(3), atol=1e-4, rtol=0)
-    torch.testing.assert_close(vit(data[:2]), vit.vit(normalized[:2]))
+    torch.testing.assert_close(vit(data[:2]), features(vit, normalized[:2]))
 
 
 def test_data_in_which_nothing_moves_are_not_blown_up():
@@ -161,3 +166,15 @@ def test_bfloat16_gives_nearly_the_same_features_and_gradients(stem):
     for exact, rounded in zip(*found, strict=True):
         assert not torch.equal(exact, rounded)
         assert (exact - rounded).norm() < 0.02 * exact.norm()
+
+
+def test_the_row_of_the_class_token_is_that_of_the_whole_last_block_with_its_gradients():
+    model = encoder(pooling="cls").eval()
+    whole = features(model, (frames(3) - model.mean) / model.std)
+    short = model(frames(3))
+    torch.testing.assert_close(short, whole)
+    upstream = torch.randn_like(whole)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    gradients = [torch.autograd.grad(found, parameters, upstream, allow_unused=True) for found in (whole, short)]
+    for of_whole, of_short in zip(*gradients, strict=True):
+        torch.testing.assert_close(of_short, of_whole, atol=1e-5, rtol=1e-4)
