@@ -30,7 +30,7 @@ def sphere(num_rings=40):
 def test_a_coarser_sphere_has_fewer_faces_and_is_still_that_sphere():
     vertices, faces = sphere()
     merged, kept = merge_vertices(vertices, faces, SIZE)
-    assert len(kept) < len(faces) / 3
+    assert len(kept) < len(faces) / 2
     assert (np.linalg.norm(merged - vertices, axis=1) < SIZE * np.sqrt(3)).all()
     corners = merged[faces[kept]]
     outwards = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -60,28 +60,34 @@ def test_a_model_is_coarse_within_the_context_only():
     model = Cube(frame_size=48).simulator.model
     names = [name for name in dir(model) if isinstance(getattr(model, name), np.ndarray)]
     before = {name: getattr(model, name).copy() for name in names}
-    with coarse(model, 0.005):
+    with coarse(model, 0.02):
         assert 0 < model.mesh_facenum.sum() < before["mesh_facenum"].sum() / 10
         assert model.geom("floor").size[2] > before["geom_size"][model.geom("floor").id, 2]
     for name in names:
         np.testing.assert_array_equal(getattr(model, name), before[name], err_msg=name)
 
 
+def place_of_the_cube(frame):
+    """(2,) row and column, in pixels; nothing else is redder than it is blue."""
+    redness = np.clip(frame[..., 0] - frame[..., 2] - 10, 0, None)
+    return np.array([np.average(place, weights=redness) for place in np.indices(redness.shape)])
+
+
 @NEEDS_MUJOCO
-@pytest.mark.parametrize("frame_size", [64, 224])
-def test_a_coarse_frame_shows_what_a_finer_one_shows(frame_size):
-    frames = []
-    for quality in ("fast", "coarse"):
-        env, rng = Cube(frame_size=frame_size, quality=quality), np.random.default_rng(0)
-        env.reset(seed=0)
-        shown = []
-        for _ in range(6):
-            env.set_state(env.sample_state())
-            for _ in range(5):
-                env.advance(rng.uniform(-1, 1, 5))
-            shown.append(env.render())
-        frames.append(np.stack(shown).astype(int))
-    fine, rough = frames
-    assert np.any(fine != rough)
-    difference = np.abs(fine - rough)
-    print(frame_size, difference.mean(), np.percentile(difference, 99), difference.max(), fine.std())
+def test_a_coarse_frame_differs_from_a_finer_one_by_less_than_a_motion_of_one_pixel():
+    coarser, finer = Cube(quality="coarse"), Cube(quality="fast")
+    coarser.reset(seed=0)
+    finer.reset(seed=0)
+    pixel = 0.7 / 64  # metres
+    differences = []
+    for _ in range(3):
+        state = coarser.sample_state()
+        moved = coarser.moved(state, "shoulder_pan", 2 * pixel)  # half a metre from the shoulder
+        frames = []
+        for env, place in ((coarser, state), (finer, state), (finer, moved)):
+            env.set_state(place)
+            frames.append(env.render().astype(int))
+        differences.append([np.abs(frame - frames[1]).mean() for frame in (frames[0], frames[2])])
+        np.testing.assert_allclose(place_of_the_cube(frames[0]), place_of_the_cube(frames[1]), atol=0.2)
+    by_mesh, by_motion = np.mean(differences, axis=0)
+    assert 0 < by_mesh < by_motion
