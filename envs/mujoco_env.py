@@ -211,8 +211,12 @@ def _shrink(frame: Pixels, scale: int) -> Pixels:
     """(scale h, scale w, 3) -> (h, w, 3) means of scale x scale pixels."""
     if scale == 1:
         return frame.copy()
-    rows: NDArray[np.uint16] = sum((frame[i::scale] for i in range(1, scale)), frame[::scale].astype(np.uint16))
-    total = sum((rows[:, j::scale] for j in range(1, scale)), rows[:, ::scale] + scale**2 // 2)
+    rows: NDArray[np.uint16] = frame[::scale].astype(np.uint16)
+    for i in range(1, scale):
+        rows += frame[i::scale]
+    total = rows[:, ::scale] + np.uint16(scale**2 // 2)
+    for j in range(1, scale):
+        total += rows[:, j::scale]
     return (total // scale**2).astype(np.uint8)
 
 
