@@ -14,7 +14,7 @@ from envs.goal_env import Pixels, State
 from envs.mujoco_env import Quality
 from envs.mujoco_gl import check_process, leave_to_the_system, require
 
-QUALITY = Quality(shadows=False, reflections=True, multisampling=0, supersampling=2)
+QUALITY = Quality(shadows=False, reflections=True, multisampling=0, supersampling=2, coarse=False)
 """Of MuJoCo's frames. They are averaged in any case: without samples of its own a software renderer is faster."""
 
 

@@ -5,6 +5,7 @@ out is a function of state and action (and of the factors of variation), and a c
 """
 
 from abc import abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 from envs.errors import ArgumentError
 from envs.goal_env import GoalEnv, Pixels, State, Variation
 from envs.mujoco_gl import check_process, leave_to_the_system, make_context, require
+from envs.mujoco_meshes import coarse
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What a frame costs: on a CPU shadows and multisampling are 9 tenths of it, the number of pixels hardly counts.
+    """What a frame costs: on a CPU shadows, multisampling and triangles are nearly all of it, pixels hardly count.
 
     Without shadows MuJoCo adds up all lights before it clamps them: textured floors are darker.
 
@@ -30,12 +32,14 @@ class Quality:
       reflections: whether floors mirror.
       multisampling: samples per pixel of OpenGL's antialiasing.
       supersampling: frames are drawn this many times larger and averaged.
+      coarse: whether what is smaller than a pixel is left out of meshes.
     """
 
     shadows: bool
     reflections: bool
     multisampling: int
     supersampling: int
+    coarse: bool
 
     def make_room(self, model: Any, width: int, height: int) -> None:
         """Prepares a model for OpenGL contexts that draw frames of up to this size, in pixels."""
@@ -43,7 +47,13 @@ class Quality:
         model.vis.quality.offsamples = self.multisampling
 
 
-QUALITIES = {"fast": Quality(False, False, 0, 2), "full": Quality(True, True, 4, 1)}
+PIXELS = 1.5
+"""Pixels of a frame within which the vertices of a coarse mesh become one."""
+QUALITIES = {
+    "coarse": Quality(False, False, 0, 2, True),
+    "fast": Quality(False, False, 0, 2, False),
+    "full": Quality(True, True, 4, 1, False),
+}
 
 
 class Simulator:
@@ -63,13 +73,18 @@ class Simulator:
         self._lights = [(light, light.copy()) for light in (model.light_diffuse, headlight.diffuse, headlight.ambient)]
 
     def load(self, state: State) -> None:
-        """Puts (S,) positions and velocities into the data, and all that follows from them."""
+        """Puts (S,) positions and velocities into the data, and the places of bodies, cameras and lights.
+
+        Not what takes longer: contacts and forces. A step calculates them, mj_forward does.
+        """
         import mujoco
 
         num_positions = self.model.nq
         self.data.qpos[:], self.data.qvel[:] = state[:num_positions], state[num_positions:]
         self.data.qacc_warmstart[:] = 0  # the solver would start from the past
-        mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
 
     def step(self, num_substeps: int) -> State:
         """(S,) positions and velocities after num_substeps steps of the simulator under the controls in the data."""
@@ -164,7 +179,9 @@ class Renderer:
         model, size = simulator.model, frame_size * quality.supersampling
         quality.make_room(model, size, size)
         self._gl = make_context(require().name, size)
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        pixel = model.stat.extent / frame_size  # about: a frame shows the scene
+        with coarse(model, PIXELS * pixel) if quality.coarse else nullcontext():
+            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._scene, self._option = mujoco.MjvScene(model, maxgeom=1000), mujoco.MjvOption()
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = quality.shadows
@@ -194,9 +211,13 @@ def _shrink(frame: Pixels, scale: int) -> Pixels:
     """(scale h, scale w, 3) -> (h, w, 3) means of scale x scale pixels."""
     if scale == 1:
         return frame.copy()
-    parts = [frame[i::scale, j::scale] for i in range(scale) for j in range(scale)]
-    total: NDArray[np.uint16] = np.sum(parts, axis=0, dtype=np.uint16)
-    return ((total + scale**2 // 2) // scale**2).astype(np.uint8)
+    rows: NDArray[np.uint16] = frame[::scale].astype(np.uint16)
+    for i in range(1, scale):
+        rows += frame[i::scale]
+    total = rows[:, ::scale] + np.uint16(scale**2 // 2)
+    for j in range(1, scale):
+        total += rows[:, j::scale]
+    return (total // scale**2).astype(np.uint8)
 
 
 @cache

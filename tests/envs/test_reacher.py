@@ -111,7 +111,7 @@ def test_what_is_no_state_is_refused(state):
 
 
 def test_a_quality_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="'best'; there are fast, full"):
+    with pytest.raises(ValueError, match="'best'; there are coarse, fast, full"):
         Reacher(quality="best")
 
 
