@@ -1,7 +1,13 @@
 """Small replay buffers in the layout of Diffusion Policy, written by zarr itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import zarr
+
+from envs.experts import EXPERTS
+from lewm.config import build
+from tests.registries import ENVS
 
 LENGTHS = (6, 9, 5, 7, 8, 6, 9, 5, 7, 8, 6)
 NUM_RECORDINGS = len(LENGTHS)
@@ -63,3 +69,12 @@ def write_npz(path, episodes=None):
     file = path.with_suffix(".npz")
     np.savez(file, **named)
     return file
+
+
+def replay_config(path, num_episodes, split="train"):
+    """Noisy replays of the recordings of a file, and their expert."""
+    expert = {"name": "demonstrations", "path": str(path), "split": split, "variants": 3, "noise_std": 0.02}
+    config = ENVS["push_t"]
+    collection = replace(config.collection, expert=expert, num_episodes=num_episodes, num_test_episodes=4)
+    config = replace(config, frame_size=48, collection=collection)
+    return config, build(EXPERTS, expert, "expert")

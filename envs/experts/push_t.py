@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from envs.errors import check_number
 from envs.experts.expert import Expert
-from envs.experts.push_t_pushing import PushingExpert, response
+from envs.experts.push_t_pushing import STRIDE, PushingExpert, response
 from envs.goal_env import State
 from envs.push_t_dynamics import ACTION_SCALE
 
@@ -17,27 +17,32 @@ _LEAD = (1 - 10 * response(1.0, 0.0)) / response(0.0, 1.0)
 
 @dataclass(frozen=True)
 class PushTExpert(PushingExpert):
-    """Leads the disc along its way at one speed, with a hand that drifts and rests. Acts after begin(), in one episode.
+    """Leads the disc on its way, faster where it pushes nothing, with a hand that drifts and rests.
+
+    Acts after begin(), in one episode.
 
     Its defaults are such that disc, target and block move as in the demonstrations of Diffusion Policy: see
     docs/studies/push_t.md.
 
     Attributes:
-      speed: speed of the disc, a share in (0, 1] of the greatest.
+      speed: speed of the disc when it pushes, a share in (0, 1] of the greatest.
+      walk_speed: the same when it goes around the block.
       noise_std: standard deviation of the hand's drift, in actions: 0.1 is 10 units of the target.
       noise_correlation: correlation of the drift with that of the step before, in [0, 1); 0 is white noise.
       pause_probability: chance that a step begins a pause, in which the target stays where it is.
       pause_steps: mean length of a pause in steps.
     """
 
-    speed: float = 0.36
-    noise_std: float = 0.1
-    noise_correlation: float = 0.9
+    speed: float = 0.215
+    walk_speed: float = 0.78
+    noise_std: float = 0.075
+    noise_correlation: float = 0.92
     pause_probability: float = 0.01
     pause_steps: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_number("walk_speed", self.walk_speed, 0.01, 1)
         check_number("noise_correlation", self.noise_correlation, 0, 1)
         check_number("pause_probability", self.pause_probability, 0, 1)
         check_number("pause_steps", self.pause_steps, 1)
@@ -57,7 +62,7 @@ class _Hand(Expert):
     def __init__(self, expert: PushTExpert, rng: np.random.Generator) -> None:
         self._expert, self._pusher = expert, expert.pusher
         self._drift = expert.noise_std * rng.standard_normal(2)
-        self._pause_steps = 0
+        self._walk_stride, self._pause_steps = expert.walk_speed * STRIDE, 0
         self._target: State | None = None
 
     def __call__(
@@ -74,6 +79,6 @@ class _Hand(Expert):
             self._target = place if self._target is None else self._target
         else:
             step = self._pusher(state[0], goal_state[0]) - place
-            step /= max(1.0, float(np.linalg.norm(step)) / self._pusher.stride)
+            step /= max(1.0, float(np.linalg.norm(step)) / self._walk_stride)
             self._target = place + _LEAD * step + ACTION_SCALE * self._drift
         return np.clip((self._target - place) / ACTION_SCALE, -1, 1).astype(np.float32)[None]

@@ -23,9 +23,10 @@ _LENGTHS = np.array([3.0, 6, 12, 20, 35, 60, 100, 160])  # of the arcs
 _ANGLE_WEIGHT = 70.0  # units of distance that a radian is worth
 _OVERHEAD = 15.0  # units of way that a change of contact costs beside the way itself
 _CLOSE_ENOUGH, _ANGLE_ENOUGH = 8.0, 0.15  # of the block; what remains of the tolerance is for the disc
-_STRIDE = 22.0  # units that a push moves the disc in a step
 _MARGIN = 75.0  # units that the centre of mass is to keep from the edge of the arena
 _REACH = 6.0  # units from the place of a contact within which the disc pushes
+STRIDE = 22.0
+"""Units that the disc moves in a step at the greatest speed."""
 
 
 def response(velocity: float, target: float) -> float:
@@ -46,7 +47,7 @@ class Pusher:
     """
 
     def __init__(self, block: Block, radius: float, speed: float) -> None:
-        self.stride = speed * _STRIDE
+        self.stride = speed * STRIDE
         self.block, self.centre = block, np.array(block.centre)
         self.low, self.high = NEAR_FACE + radius, FAR_FACE - radius
         self.radius = radius

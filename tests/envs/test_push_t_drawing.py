@@ -19,7 +19,7 @@ def renderer(name, frame_size, **variation):
 def shares(frame, color):
     """(h, w) covered share of each pixel, from the one channel that only this color has."""
     channel = int(np.argmax(color))
-    inner = frame.shape[0] * 8 // 512 + 1
+    inner = frame.shape[1] * 8 // 512 + 1
     share = frame[..., channel] / 200
     share[:inner], share[-inner:], share[:, :inner], share[:, -inner:] = 0, 0, 0, 0  # the walls are grey
     return share

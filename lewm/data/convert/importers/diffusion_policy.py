@@ -109,7 +109,7 @@ class DiffusionPolicySource:
     def _read_ends(self) -> NDArray[np.int64]:
         """Where each episode ends, checked against the other columns."""
         ends, num_rows = self._columns["episode_ends"], len(self._columns["action"])
-        lengths = {name: len(column) for name, column in self._columns.items() if name != "episode_ends"}
+        lengths = {name: int(column.shape[0]) for name, column in self._columns.items() if name != "episode_ends"}
         for name in lengths:
             if (kind := self._columns[name].dtype).kind not in "fiu":
                 raise InputError(f"{COLUMNS[name]!r} in {self.path} is {kind}: give numbers")
