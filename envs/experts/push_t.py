@@ -33,11 +33,11 @@ class PushTExpert(PushingExpert):
       pause_steps: mean length of a pause in steps.
     """
 
-    speed: float = 0.215
-    walk_speed: float = 0.78
-    noise_std: float = 0.075
-    noise_correlation: float = 0.92
-    pause_probability: float = 0.01
+    speed: float = 0.225
+    walk_speed: float = 0.8
+    noise_std: float = 0.08
+    noise_correlation: float = 0.93
+    pause_probability: float = 0.009
     pause_steps: float = 10.0
 
     def __post_init__(self) -> None:
