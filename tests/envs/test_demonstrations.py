@@ -10,6 +10,7 @@ from envs.experts.demonstrations import TEST_EVERY, DemonstrationsExpert, read_d
 from envs.push_t import PushT
 from lewm.config import build
 from lewm.errors import InputError
+from lewm.evaluation.baselines import Privileged
 from tests.replay_buffers import LENGTHS, NUM_RECORDINGS, recordings, write_npz, write_zarr
 
 
@@ -138,6 +139,11 @@ def test_demonstrations_are_no_part_of_a_mixture(path):
     part = {"weight": 1, "expert": {"name": "demonstrations", "path": str(path), "split": "train"}}
     with pytest.raises(InputError, match="no part of a mixture"):
         build(EXPERTS, {"name": "mixture", "parts": [part]}, "expert")
+
+
+def test_demonstrations_are_no_policy_that_is_evaluated(path):
+    with pytest.raises(InputError, match="heads for no goal: give another one"):
+        Privileged(DemonstrationsExpert(str(path), "train"), seed=0)
 
 
 def test_the_digest_is_that_of_the_recordings(path, tmp_path):
