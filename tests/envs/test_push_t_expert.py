@@ -23,6 +23,7 @@ def state_of(agent, block, angle=0.0):
 
 
 STEADY = PushTExpert(noise_std=0.0, pause_probability=0.0, speed=0.8)
+STEADY_AND_SLOW = PushTExpert(noise_std=0.0, pause_probability=0.0, speed=0.2, walk_speed=0.8)
 BRISK = BriskPushTExpert(noise_std=0.0, repeat_probability=0.0, speed=1.0)
 
 
@@ -146,7 +147,7 @@ def walk(expert, num_steps, seed=0):
 
 @pytest.mark.parametrize("speed", [0.2, 0.4, 0.8])
 def test_a_disc_that_is_led_comes_to_the_speed_that_is_asked_for(speed):
-    states, targets = walk(PushTExpert(speed=speed, noise_std=0.0, pause_probability=0.0), 12)
+    states, targets = walk(PushTExpert(walk_speed=speed, noise_std=0.0, pause_probability=0.0), 12)
     assert np.linalg.norm(np.diff(states[-4:, :2], axis=0), axis=1) == pytest.approx(speed * 22, rel=0.05)
     assert np.linalg.norm(np.diff(targets[-4:], axis=0), axis=1) == pytest.approx(speed * 22, rel=0.1)
 
@@ -213,6 +214,15 @@ def play(env, expert, max_steps, seed):
         env.advance(action[0].astype(np.float64))
         states.append(env.state)
     return (np.stack(states), np.stack(targets)), env.is_success(states[-1], goal)
+
+
+def test_a_disc_that_is_led_pushes_at_its_own_speed():
+    states = np.concatenate([play(PushT(48), STEADY_AND_SLOW, 200, seed)[0][0] for seed in range(4)])
+    disc, block = (np.abs(np.diff(states[:, columns], axis=0)) for columns in ([0, 1], [2, 3, 4]))
+    pushes, walks = block.max(1) > 0.5, block.max(1) == 0
+    pushing, walking = (np.median(np.linalg.norm(disc[chosen], axis=1)) for chosen in (pushes, walks))
+    assert pushing == pytest.approx(0.2 * 22, rel=0.25)
+    assert walking > 2 * pushing
 
 
 @pytest.mark.slow
