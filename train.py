@@ -19,7 +19,7 @@ from envs.experts import EXPERTS
 from lewm.agent import Agent
 from lewm.config import EnvConfig, TrainConfig, build
 from lewm.config.command_line import program
-from lewm.data.clips import split_episodes, training_actions
+from lewm.data.clips import split_dataset, training_actions
 from lewm.data.collection import collect_if_absent
 from lewm.data.device_clips import place_clips
 from lewm.data.episodes import Episodes
@@ -142,7 +142,7 @@ def prepare_data(
     if isinstance(config.env, EnvConfig):
         provide(path, config.env)
     data = open_dataset(config.env, path, partial(console.print, soft_wrap=True, highlight=False))
-    train_ids, held_out = split_episodes(len(data), config.data.val_fraction, config.data.split_seed)
+    train_ids, held_out = split_dataset(data, config.data.val_fraction, config.data.split_seed)
     if not isinstance(config.env, EnvConfig):
         return data, train_ids, held_out, None
     split, split_seed = config.evaluation.split, config.data.split_seed

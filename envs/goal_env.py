@@ -131,6 +131,13 @@ class GoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         changed[self.state_names.index(name)] += amount
         return changed
 
+    def action_towards(self, state: State, target: State) -> State:
+        """(a,) the action that aims at a target (a,) from `state` (S,), for recordings whose actions are such targets.
+
+        It may lie outside the action space. ArgumentError: actions here aim at no target.
+        """
+        raise ArgumentError(f"an action of {type(self).__name__} aims at no target, as recorded ones do")
+
     @abstractmethod
     def sample_state(self) -> State:
         """(S,) a start or a goal, drawn with self.np_random."""

@@ -14,7 +14,7 @@ from envs.errors import ArgumentError
 from envs.goal_env import GoalEnv, Pixels, State, Variation
 from envs.push_t_blocks import BLOCKS, to_block, to_world
 from envs.push_t_drawing import Renderer
-from envs.push_t_dynamics import ARENA, TAU, WALL, Simulator, wrap
+from envs.push_t_dynamics import ACTION_SCALE, ARENA, FAR_FACE, NEAR_FACE, TAU, Simulator, wrap
 
 SUCCESS_DISTANCE = 20.0
 """Units that disc and block may be off together."""
@@ -83,11 +83,12 @@ class PushT(GoalEnv):
     def vary(self, variation: Variation) -> None:
         block = BLOCKS[self.block_name].scaled(float(variation["block_scale"]))
         self.simulator = Simulator(block, float(variation["agent_radius"]))
-        self._renderer = Renderer(self.frame_size, ARENA, WALL, block.rectangles, variation)
+        self._renderer = Renderer(self.frame_size, ARENA, (NEAR_FACE, FAR_FACE), block.rectangles, variation)
 
     def set_state(self, state: State) -> None:
-        """Takes the ten numbers of `state_names`, or the first seven, as published, for a block at rest."""
-        super().set_state(np.pad(state, (0, 3)) if np.shape(state) == (7,) else state)
+        """Takes the ten numbers of `state_names`, or the first seven or five, as published, for bodies at rest."""
+        num_lacking = {(7,): 3, (5,): 5}.get(np.shape(state), 0)
+        super().set_state(np.pad(state, (0, num_lacking)) if num_lacking else state)
 
     def canonical(self, state: State) -> State:
         kept = np.array([*state[:4], wrap(state[4]), *state[5:]])
@@ -115,14 +116,19 @@ class PushT(GoalEnv):
     def sample_state(self) -> State:
         """A disc and a block at rest, apart from each other, with room for the disc between block and walls."""
         simulator, rng = self.simulator, self.np_random
+        low, high = NEAR_FACE + simulator.radius, FAR_FACE - simulator.radius
         while True:
-            agent, position = rng.uniform(simulator.low, simulator.high, 2), rng.uniform(*_START, 2)
+            agent, position = rng.uniform(low, high, 2), rng.uniform(*_START, 2)
             angle = rng.uniform(0, TAU)
             corners = to_world(simulator.block.corners(), position, angle)
-            if corners.min() < WALL + _ROOM or corners.max() > ARENA - WALL - _ROOM:
+            if corners.min() < NEAR_FACE + _ROOM or corners.max() > FAR_FACE - _ROOM:
                 continue
             if simulator.block.distance(to_block(agent, position, angle)) > simulator.radius + 1:
                 return np.array([*agent, *position, angle, 0, 0, 0, 0, 0])
+
+    def action_towards(self, state: State, target: State) -> State:
+        """(2,) the action whose target is `target` (2,), a place in the arena."""
+        return (np.asarray(target, np.float64) - state[:2]) / ACTION_SCALE
 
     def advance(self, action: State) -> None:
         self._state = self.simulator(self._state, action)

@@ -15,10 +15,10 @@ WALL_COLOR = np.array((60, 66, 82), np.float32)
 
 
 @lru_cache(maxsize=8)
-def _background(frame_size: int, arena: float, wall: float, color: tuple[int, ...]) -> Pixels:
-    """(h, w, 3) the empty arena inside walls of this thickness."""
+def _background(frame_size: int, arena: float, faces: tuple[float, float], color: tuple[int, ...]) -> Pixels:
+    """(h, w, 3) the empty arena between walls with these inner faces."""
     edges = np.linspace(0, arena, frame_size + 1)
-    inside = np.clip(np.minimum(edges[1:], arena - wall) - np.maximum(edges[:-1], wall), 0, None) * frame_size / arena
+    inside = np.clip(np.minimum(edges[1:], faces[1]) - np.maximum(edges[:-1], faces[0]), 0, None) * frame_size / arena
     free = (inside[:, None] * inside)[..., None]
     image = np.rint(free * np.array(color) + (1 - free) * WALL_COLOR).astype(np.uint8)
     image.flags.writeable = False
@@ -30,7 +30,7 @@ class Renderer:
 
     Args:
       frame_size: height and width in pixels.
-      arena, wall: side of the arena and thickness of its walls, in the units of states.
+      arena, faces: side of the arena, and the inner faces of its walls, in the units of states.
       rectangles: (R, 4) the block, in its own frame: low x, low y, high x, high y.
       variation: agent_color, block_color, background_color (3,) and agent_radius.
     """
@@ -39,13 +39,13 @@ class Renderer:
         self,
         frame_size: int,
         arena: float,
-        wall: float,
+        faces: tuple[float, float],
         rectangles: NDArray[np.float64],
         variation: Mapping[str, Any],
     ) -> None:
         self.frame_size, self.scale = frame_size, frame_size / arena
         background = tuple(int(value) for value in variation["background_color"])
-        self.background = _background(frame_size, arena, wall, background)
+        self.background = _background(frame_size, arena, faces, background)
         self.block_color = np.asarray(variation["block_color"], np.float32)
         self.agent_color = np.asarray(variation["agent_color"], np.float32)
         self.radius = float(variation["agent_radius"]) * self.scale

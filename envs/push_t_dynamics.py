@@ -1,7 +1,8 @@
 """The dynamics of Push-T: a disc that a PD controller drives with unlimited force, and a block that gives way.
 
-Nothing rubs, and nothing slides on by itself: a block that is not pushed stands still. Lengths are in units of a
-512 x 512 arena, times in seconds.
+Nothing rubs, and nothing slides on by itself: a block that is not pushed stands still. Walls stop the block, not the
+disc, whose centre goes anywhere in the arena, as published. Lengths are in units of a 512 x 512 arena, times in
+seconds.
 """
 
 from math import hypot, inf
@@ -14,8 +15,8 @@ from envs.goal_env import State
 from envs.push_t_blocks import Block, to_world
 
 ARENA = 512.0
-WALL = 7.0
-"""Thickness of the walls: their inner faces are at 7 and 505."""
+NEAR_FACE, FAR_FACE = 7.0, 504.0
+"""Inner faces of the walls, as published."""
 ACTION_SCALE = 100.0
 """An action of length 1 sets the disc's target this far from where it is."""
 NUM_SUBSTEPS = 10
@@ -38,12 +39,12 @@ def wrap(angle: float) -> float:
 
 
 def drive(p: float, v: float, target: float, low: float = -inf, high: float = inf) -> Pair:
-    """A coordinate and its velocity a substep later, by the PD law; it leaves [low, high] no farther than it has."""
+    """A coordinate and its velocity a substep later, by the PD law; it does not leave [low, high]."""
     v += (_K_P * (target - p) - _K_V * v) * _DT
     ahead = p + v * _DT
     if low <= ahead <= high:
         return ahead, v
-    stop = min(max(ahead, min(p, low)), max(p, high))
+    stop = min(max(ahead, low), high)
     return stop, (stop - p) / _DT
 
 
@@ -60,14 +61,13 @@ class Simulator:
 
     def __init__(self, block: Block, radius: float) -> None:
         self.block, self.radius = block, radius
-        self.low, self.high = WALL + radius, ARENA - WALL - radius
         self._extent = block.extent()
         self._body = pymunk.Body(1.0, block.moment)
         self._body.center_of_gravity = block.centre
         self._agent = pymunk.Body(body_type=pymunk.Body.KINEMATIC)
         self._shapes = [pymunk.Poly(self._body, corners.tolist()) for corners in block.corners()]
         walls = pymunk.Body(body_type=pymunk.Body.STATIC)
-        low, high = WALL - _DEEP, ARENA - WALL + _DEEP
+        low, high = NEAR_FACE - _DEEP, FAR_FACE + _DEEP
         corners = [(low, low), (high, low), (high, high), (low, high)]
         sides = [pymunk.Segment(walls, corners[i - 1], corners[i], _DEEP) for i in range(4)]
         disc = pymunk.Circle(self._agent, radius)
@@ -78,9 +78,9 @@ class Simulator:
     def __call__(self, state: State, action: State) -> State:
         """(10,) state, (2,) action in [-1, 1] -> (10,) the state a tenth of a second later."""
         x, y, vx, vy = state[[0, 1, 5, 6]].tolist()
-        target_x, target_y = np.clip(state[:2] + ACTION_SCALE * action, self.low, self.high).tolist()
+        target_x, target_y = np.clip(state[:2] + ACTION_SCALE * action, 0, ARENA).tolist()
         centre = to_world(np.array(self.block.centre), state[2:4], state[4])
-        room = min(centre.min(), ARENA - centre.max()) - WALL - self._extent
+        room = min(centre.min() - NEAR_FACE, FAR_FACE - centre.max()) - self._extent
         if room >= 0 and not state[7:].any():
             there = self._pass_by((x, y), (vx, vy), (target_x, target_y), centre.tolist())
             if there:
@@ -88,9 +88,9 @@ class Simulator:
         return self._simulate(state, (target_x, target_y), near_wall=room < _NEAR)
 
     def _drive(self, p: Pair, v: Pair, target: Pair) -> tuple[Pair, Pair]:
-        """Position and velocity of the disc a substep later, if nothing stops it but walls."""
-        x, vx = drive(p[0], v[0], target[0], self.low, self.high)
-        y, vy = drive(p[1], v[1], target[1], self.low, self.high)
+        """Position and velocity of the disc a substep later, if nothing stops it but the end of the arena."""
+        x, vx = drive(p[0], v[0], target[0], 0, ARENA)
+        y, vy = drive(p[1], v[1], target[1], 0, ARENA)
         return (x, y), (vx, vy)
 
     def _pass_by(self, p: Pair, v: Pair, target: Pair, centre: list[float]) -> tuple[Pair, Pair] | None:
@@ -132,7 +132,7 @@ class Simulator:
         boxes = [shape.bb for shape in self._shapes]
         low = min(min(box.left, box.bottom) for box in boxes)
         high = max(max(box.right, box.top) for box in boxes)
-        depth = max(WALL - low, high - (ARENA - WALL))
+        depth = max(NEAR_FACE - low, high - FAR_FACE)
         if depth < 0:
             return False
         touches = [shape.point_query(p) for shape in self._shapes]

@@ -19,7 +19,7 @@ from lewm.config import (
     read_yaml,
     suggestion,
 )
-from lewm.data.clips import split_episodes
+from lewm.data.clips import split_dataset
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.heads.files import Heads
@@ -118,7 +118,7 @@ class Run:
         """Indices of the episodes that the model was trained on and of those held out: of other data, all are."""
         if not self.owns(data):
             return np.zeros(0, np.int64), np.arange(len(data))
-        return split_episodes(len(data), self.spec.data.val_fraction, self.spec.data.split_seed)
+        return split_dataset(data, self.spec.data.val_fraction, self.spec.data.split_seed)
 
     def agent(
         self,

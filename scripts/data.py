@@ -26,10 +26,11 @@ from lewm.tracking import progress_bar
 IMPORT_OPTIONS = {
     "env_id": "the environment that the data are from, as envs:lewm/TwoRoom-v0: gives bounds and state names",
     "camera": "lerobot: which of several cameras; hdf5: the column of the frames",
-    "states": "lerobot, hdf5: the feature or column of the states, or none",
+    "states": "lerobot, hdf5: the feature or column of the states, or none; diffusion_policy: none",
     "action_columns": "video_folder: names of the actions in the CSV, a,b,c (those that begin with action)",
     "state_columns": "video_folder: names of the states in the CSV, or none (those that begin with state)",
 }
+IMPORT_FLAGS = {"render": "diffusion_policy: frames are drawn anew from the states, by --env-id in --frame-size"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -68,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--fit", choices=FITS, help="how frames that are not square become square")
     for name, text in IMPORT_OPTIONS.items():
         one.add_argument(f"--{name.replace('_', '-')}", help=text)
+    for name, text in IMPORT_FLAGS.items():
+        one.add_argument(f"--{name}", action="store_true", default=None, help=text)
     one.add_argument(
         "--angles", metavar="NAMES", help="state numbers that are angles in radians, a,b (the environment's)"
     )
@@ -136,7 +139,8 @@ def run_convert(args: argparse.Namespace, console: Console) -> None:
 
 def open_source(args: argparse.Namespace) -> Source:
     resize = Resize(args.frame_size, args.fit)
-    options = {name: getattr(args, name) for name in IMPORT_OPTIONS if getattr(args, name) is not None}
+    asked = {name: getattr(args, name) for name in (*IMPORT_OPTIONS, *IMPORT_FLAGS)}
+    options = {name: value for name, value in asked.items() if value is not None}
     importer = IMPORTERS.get(args.source_format)
     known = inspect.signature(importer).parameters if importer else {}
     if unknown := options.keys() - set(known):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from envs.experts import EXPERTS
+from envs.experts import EXPERTS, NOISE
 from lewm.config import Component, EnvConfig, PlanConfig, build, suggestion
 from lewm.config.command_line import program
 from lewm.data.collection import collect_if_absent
@@ -151,7 +151,7 @@ def without_noise(expert: Component) -> Component:
     """The expert without the noise that makes data varied; of a mixture, its first part."""
     if expert["name"] == "mixture":
         return without_noise(expert["parts"][0]["expert"])
-    return expert | {key: 0.0 for key in ("noise_std", "repeat_probability") if key in expert}
+    return expert | {key: 0.0 for key in NOISE if key in expert}
 
 
 def draw_validation(run: Run, data: Episodes, train_ids: NDArray, held_out: NDArray) -> Validation:

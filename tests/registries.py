@@ -17,9 +17,12 @@ def read_group(group: str) -> dict[str, Any]:
     return {path.stem: OmegaConf.to_container(OmegaConf.load(path))[group] for path in paths}
 
 
-ENVS: dict[str, EnvConfig] = {
+ENV_CONFIGS: dict[str, EnvConfig] = {
     name: from_dict(values, EnvConfig) for name, values in read_group("env").items() if name != "recorded"
 }
+_OTHER_DATA = {"push_t_brisk", "push_t_demonstrations"}
+"""Configurations that collect other data of an environment that is there already."""
+ENVS = {name: config for name, config in ENV_CONFIGS.items() if name not in _OTHER_DATA}
 ENV_IDS = sorted(env_id for env_id in gym.registry if env_id.startswith("lewm/"))
 MODEL_CONFIGS: dict[str, ModelConfig] = {
     name: from_dict(values, ModelConfig) for name, values in read_group("model").items()

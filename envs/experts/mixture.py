@@ -80,6 +80,10 @@ def _build(component: Any) -> Expert:
     if name not in EXPERTS:
         close = difflib.get_close_matches(str(name), EXPERTS, n=1) or sorted(EXPERTS)
         raise ArgumentError(f"no expert {name!r}; did you mean {' or '.join(close)}?")
+    if hasattr(EXPERTS[name], "replay"):
+        raise ArgumentError(
+            f"expert {name} plays recordings again, by the number of an episode: it is no part of a mixture"
+        )
     arguments = {key: value for key, value in component.items() if key != "name"}
     try:
         inspect.signature(EXPERTS[name]).bind(**arguments)

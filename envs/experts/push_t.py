@@ -1,167 +1,84 @@
-"""Pushes the block to its goal pose, then goes where the disc has to be.
+"""Pushes the block to its goal pose as a person with a mouse does: smoothly, with pauses."""
 
-Without friction and inertia, a push along the normal n at the point r (from the centre of mass) moves the centre of
-mass along n and turns the block by (r x n) / rho^2 per unit, rho^2 = moment / mass: an arc. At every step the expert
-compares arcs from all contacts by what they gain per unit of way, the way around the block to the contact included.
-"""
-
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, Self
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.errors import ArgumentError, check_number
+from envs.errors import check_number
 from envs.experts.expert import Expert
-from envs.experts.push_t_routes import Array, Routes
+from envs.experts.push_t_pushing import STRIDE, PushingExpert, response
 from envs.goal_env import State
-from envs.push_t_blocks import BLOCKS, Block, to_block, to_world
-from envs.push_t_dynamics import ACTION_SCALE, ARENA, NUM_SUBSTEPS, WALL, drive
+from envs.push_t_dynamics import ACTION_SCALE
 
-_LENGTHS = np.array([3.0, 6, 12, 20, 35, 60, 100, 160])  # of the arcs
-_ANGLE_WEIGHT = 70.0  # units of distance that a radian is worth
-_OVERHEAD = 15.0  # units of way that a change of contact costs beside the way itself
-_CLOSE_ENOUGH, _ANGLE_ENOUGH = 8.0, 0.15  # of the block; what remains of the tolerance is for the disc
-_STRIDE = 22.0  # units that a push moves the disc in a step
-_MARGIN = 75.0  # units that the centre of mass is to keep from the edge of the arena
-_REACH = 6.0  # units from the place of a contact within which the disc pushes
-
-
-def _response(velocity: float, target: float) -> float:
-    """Where a step of the PD law leads from 0."""
-    position = 0.0
-    for _ in range(NUM_SUBSTEPS):
-        position, velocity = drive(position, velocity, target)
-    return position
-
-
-class Pusher:
-    """Chooses actions for one block and one disc.
-
-    Args:
-      block: what is pushed.
-      radius: radius of the disc.
-      speed: speed of the disc, a share in (0, 1] of the greatest.
-    """
-
-    def __init__(self, block: Block, radius: float, speed: float) -> None:
-        self.speed, self.stride = speed, speed * _STRIDE
-        self.block, self.centre = block, np.array(block.centre)
-        self.low, self.high = WALL + radius, ARENA - WALL - radius
-        self.radius = radius
-        self.routes = Routes(block, radius)
-        contacts = self.routes.contacts
-        levers = contacts.points - self.centre
-        arms = levers[:, 0] * contacts.normals[:, 1] - levers[:, 1] * contacts.normals[:, 0]
-        self.curvatures = arms / block.moment
-        self.turns = self.curvatures[:, None] * _LENGTHS  # (C, K)
-        self.shifts = self._shift(contacts.normals[:, None], self.turns, _LENGTHS)  # (C, K, 2)
-        self.ways = _LENGTHS * (1 + arms**2 / block.moment)[:, None]  # (C, K) of the disc
-        self.per_offset, self.per_velocity = _response(0.0, 1.0), _response(1.0, 0.0)
-
-    def __call__(self, state: State, goal_state: State) -> Array:
-        """(S,) state, (S,) goal -> (2,) action."""
-        agent, position, angle = state[:2], state[2:4], float(state[4])
-        error = to_block(goal_state[2:4], position, angle)
-        turn = (goal_state[4] - angle + np.pi) % (2 * np.pi) - np.pi
-        if np.linalg.norm(error) < _CLOSE_ENOUGH and abs(turn) < _ANGLE_ENOUGH:
-            return self._towards(state, self._way_to(state, goal_state[:2]))
-        cos, sin = np.cos(turn), np.sin(turn)
-        offset = error + np.array([[cos, -sin], [sin, cos]]) @ self.centre - self.centre  # of the centre of mass
-        return self._towards(state, self._push(agent, position, angle, offset, turn))
-
-    def _push(self, agent: Array, position: Array, angle: float, offset: Array, turn: float) -> Array:
-        """Where the disc is to be after this step, in the arena."""
-        contacts = self.routes.contacts
-        here = to_block(agent, position, angle)
-        ways, firsts = self.routes.to_contacts(here, self._inside(to_world(self.routes.nodes, position, angle)))
-        ways = np.where(self._inside(to_world(contacts.discs, position, angle)), ways, np.inf)
-        before = np.hypot(np.hypot(*offset), _ANGLE_WEIGHT * turn)
-        left = offset - self.shifts
-        after = np.sqrt((left**2).sum(2) + (_ANGLE_WEIGHT * (turn - self.turns)) ** 2)
-        ends = to_world(np.concatenate([self.shifts.reshape(-1, 2), np.zeros((1, 2))]) + self.centre, position, angle)
-        outside = np.maximum(np.abs(ends - ARENA / 2) - (ARENA / 2 - _MARGIN), 0).sum(1)
-        worse = np.maximum(outside[:-1] - outside[-1], 0).reshape(after.shape)
-        rates = (before - after - 2 * worse) / (ways[:, None] + self.ways + _OVERHEAD)
-        rates[np.isinf(ways)] = -np.inf
-        best, length = np.unravel_index(int(rates.argmax()), rates.shape)
-        normal, point = contacts.normals[best], contacts.points[best]
-        behind = here - point
-        gap, aside = -float(behind @ normal) - self.radius, float(abs(behind[0] * normal[1] - behind[1] * normal[0]))
-        if not (-_REACH < gap < _REACH and aside < _REACH):
-            return to_world(firsts[best], position, angle)
-        stretch = self.ways[best, length] / _LENGTHS[length]
-        stride = min(_LENGTHS[length], self.stride / stretch)
-        turned = self.curvatures[best] * stride
-        centre = self.centre + self._shift(normal, turned, stride)
-        cos, sin = np.cos(turned), np.sin(turned)
-        disc = centre + np.array([[cos, -sin], [sin, cos]]) @ (point - self.radius * normal - self.centre)
-        return to_world(disc, position, angle)
-
-    @staticmethod
-    def _shift(normals: Array, turns: Any, lengths: Any) -> Array:
-        """(..., 2) chords of arcs that begin along the normals."""
-        half = np.asarray(turns)[..., None] / 2
-        across = np.stack([-normals[..., 1], normals[..., 0]], -1)
-        return np.asarray(lengths)[..., None] * np.sinc(half / np.pi) * (np.cos(half) * normals + np.sin(half) * across)
-
-    def _way_to(self, state: State, goal: Array) -> Array:
-        """Where the disc is to be after this step on its way to its own goal."""
-        position, angle = state[2:4], float(state[4])
-        usable = self._inside(to_world(self.routes.nodes, position, angle))
-        start, end = to_block(state[:2], position, angle), to_block(goal, position, angle)
-        return to_world(self.routes.to_point(start, end, usable), position, angle)
-
-    def _inside(self, points: Array) -> NDArray[np.bool_]:
-        return np.all((points >= self.low - 2) & (points <= self.high + 2), axis=-1)
-
-    def _towards(self, state: State, aim: Array) -> Array:
-        """The action that ends this step at `aim`, or as far on the way there as it gets."""
-        action = (aim - state[:2] - self.per_velocity * state[5:7]) / (self.per_offset * ACTION_SCALE)
-        return action / max(1.0, float(np.abs(action).max()) / self.speed)
-
-
-@lru_cache(maxsize=8)
-def _pusher(name: str, scale: float, radius: float, speed: float) -> Pusher:
-    return Pusher(BLOCKS[name].scaled(scale), radius, speed)
+_LEAD = (1 - 10 * response(1.0, 0.0)) / response(0.0, 1.0)
+"""How far the target is ahead of a disc that goes on at a steady speed, in steps of the disc; 10 steps are a second."""
 
 
 @dataclass(frozen=True)
-class PushTExpert(Expert):
-    """Pushes the block to its goal with an eye on what it costs to get around it.
+class PushTExpert(PushingExpert):
+    """Leads the disc on its way, faster where it pushes nothing, with a hand that drifts and rests.
+
+    Acts after begin(), in one episode.
+
+    Its defaults are such that disc, target and block move as in the demonstrations of Diffusion Policy: see
+    docs/studies/push_t.md.
 
     Attributes:
-      noise_std: standard deviation of the Gaussian noise on each action, before clipping to [-1, 1].
-      repeat_probability: chance that a step repeats the action before it.
-      speed: speed of the disc, a share in (0, 1] of the greatest.
-      block, scale, radius: sizes of the block and the disc that it acts for; begin() reads them from an environment.
+      speed: speed of the disc when it pushes, a share in (0, 1] of the greatest.
+      walk_speed: the same when it goes around the block.
+      noise_std: standard deviation of the hand's drift, in actions: 0.1 is 10 units of the target.
+      noise_correlation: correlation of the drift with that of the step before, in [0, 1); 0 is white noise.
+      pause_probability: chance that a step begins a pause, in which the target stays where it is.
+      pause_steps: mean length of a pause in steps.
     """
 
-    noise_std: float = 0.2
-    repeat_probability: float = 0.05
-    speed: float = 0.5
-    block: str = "T"
-    scale: float = 1.0
-    radius: float = 15.0
+    speed: float = 0.225
+    walk_speed: float = 0.8
+    noise_std: float = 0.08
+    noise_correlation: float = 0.93
+    pause_probability: float = 0.009
+    pause_steps: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("speed", self.speed, 0, 1)
-        if self.speed == 0:
-            raise ArgumentError("speed=0 of the expert push_t must be above 0")
+        check_number("walk_speed", self.walk_speed, 0.01, 1)
+        check_number("noise_correlation", self.noise_correlation, 0, 1)
+        check_number("pause_probability", self.pause_probability, 0, 1)
+        check_number("pause_steps", self.pause_steps, 1)
 
-    def begin(self, env: Any, rng: np.random.Generator) -> Self:
-        variation = env.unwrapped.variation
-        scale, radius = float(variation["block_scale"]), float(variation["agent_radius"])
-        return replace(self, block=env.unwrapped.block_name, scale=scale, radius=radius)
+    def begin(self, env: object, rng: np.random.Generator) -> Expert:  # type: ignore[override]  # another expert
+        return _Hand(super().begin(env, rng), rng)
 
     def __call__(
         self, state: State, goal_state: State, previous_action: NDArray, rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        """(N, 10) states, (N, 10) goals, (N, 2) previous actions -> (N, 2) actions in [-1, 1]."""
-        pusher = _pusher(self.block, self.scale, self.radius, self.speed)
-        action = np.stack([pusher(*each) for each in zip(state, goal_state, strict=True)])
-        action = np.clip(action + self.noise_std * rng.standard_normal(action.shape), -1, 1)
-        repeat = rng.random(len(state)) < self.repeat_probability
-        return np.where(repeat[:, None], previous_action, action).astype(np.float32)
+        raise TypeError("PushTExpert acts in one episode at a time: call the policy that begin(env, rng) returns")
+
+
+class _Hand(Expert):
+    """The hand that leads the disc in one episode."""
+
+    def __init__(self, expert: PushTExpert, rng: np.random.Generator) -> None:
+        self._expert, self._pusher = expert, expert.pusher
+        self._drift = expert.noise_std * rng.standard_normal(2)
+        self._walk_stride, self._pause_steps = expert.walk_speed * STRIDE, 0
+        self._target: State | None = None
+
+    def __call__(
+        self, state: State, goal_state: State, previous_action: NDArray, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """(1, 10) state, (1, 10) goal, (1, 2) previous action -> (1, 2) action in [-1, 1]."""
+        expert, place = self._expert, state[0, :2]
+        fresh = expert.noise_std * rng.standard_normal(2)
+        self._drift = expert.noise_correlation * self._drift + np.sqrt(1 - expert.noise_correlation**2) * fresh
+        if self._pause_steps == 0 and rng.random() < expert.pause_probability:
+            self._pause_steps = int(rng.geometric(1 / expert.pause_steps))
+        if self._pause_steps > 0:
+            self._pause_steps -= 1
+            self._target = place if self._target is None else self._target
+        else:
+            step = self._pusher(state[0], goal_state[0]) - place
+            step /= max(1.0, float(np.linalg.norm(step)) / self._walk_stride)
+            self._target = place + _LEAD * step + ACTION_SCALE * self._drift
+        return np.clip((self._target - place) / ACTION_SCALE, -1, 1).astype(np.float32)[None]

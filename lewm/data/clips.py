@@ -23,6 +23,14 @@ def split_episodes(num_episodes: int, val_fraction: float, seed: int) -> tuple[N
     return np.sort(order[num_val:]), np.sort(order[:num_val])
 
 
+def split_dataset(data: Episodes, val_fraction: float, seed: int) -> tuple[NDArray, NDArray]:
+    """Indices of training and held-out episodes as split_episodes(), with all variants of a source on the same side."""
+    sources = data.sources
+    _, held_out = split_episodes(int(sources.max()) + 1, val_fraction, seed)
+    is_held_out = np.isin(sources, held_out)
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+
+
 def training_actions(episodes: Episodes, episode_ids: NDArray) -> NDArray[np.float32]:
     """(F, a) raw actions of the given episodes, for ActionNormalizer.fit."""
     return np.concatenate([episodes.actions[episodes.index.actions(episode)] for episode in episode_ids])

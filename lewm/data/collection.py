@@ -18,7 +18,8 @@ from lewm.config import EnvConfig, build
 from lewm.data.episode_arrays import Episode
 from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.metadata import Metadata
-from lewm.data.recording import Expert, Recorder
+from lewm.data.recording import Expert, Recorder, ReplayExpert
+from lewm.data.sources import describe_sources
 from lewm.data.workers import Workers
 from lewm.errors import InputError
 from lewm.processes import num_cores
@@ -46,6 +47,11 @@ def collect(
         raise InputError(
             f"env.collection.num_episodes={config.num_episodes} must be at least 2, a training and a held-out episode,"
             f" and env.collection.max_steps={config.max_steps} at least 1"
+        )
+    if isinstance(expert, ReplayExpert) and config.num_episodes > (most := expert.num_sources * expert.variants):
+        raise InputError(
+            f"env.collection.num_episodes={config.num_episodes} is more than the {most} variants of"
+            f" {expert.num_sources} recordings: raise env.collection.expert.variants={expert.variants}, or lower it"
         )
     size = num_bytes(env_config)
     if size >= LARGE:
@@ -112,6 +118,7 @@ def describe(env_config: EnvConfig, expert: Expert, recorder: Recorder) -> Metad
             "side_by_side": recorder.chunk_size,
             "versions": {"python": platform.python_version(), "numpy": np.__version__, "gymnasium": gym.__version__},
             "simulator": single.provenance(),
+            **(describe_sources(expert.num_sources, expert.digest) if isinstance(expert, ReplayExpert) else {}),
         },
     )
 

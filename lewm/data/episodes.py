@@ -24,6 +24,7 @@ from lewm.data.array_files import ARRAYS, read_array_file
 from lewm.data.episode_arrays import EpisodeArrays
 from lewm.data.episode_index import EpisodeIndex
 from lewm.data.metadata import Metadata, read_description
+from lewm.data.sources import sources_of
 from lewm.errors import InputError
 
 
@@ -74,6 +75,11 @@ class Episodes(EpisodeArrays):
     def lengths(self) -> NDArray[np.int64]:
         """(E,) number of actions in each episode."""
         return self.index.lengths
+
+    @property
+    def sources(self) -> NDArray[np.int64]:
+        """(E,) the source of each episode, from 0: variants of one recording have the same, others their own."""
+        return sources_of(self.metadata.collection, len(self))
 
     def intact(self) -> Iterator[bool]:
         """Tells of each episode, in order, whether it is what was written. Reads everything, with all cores."""

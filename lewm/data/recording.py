@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lewm.config import EnvConfig
 from lewm.data.episode_arrays import Episode
 from lewm.environment import make_env, make_vector_env
+from lewm.errors import InputError
 
 NUM_ENVS = 64
 """Most episodes recorded side by side; part of what makes a dataset reproducible, so not an option."""
@@ -39,6 +40,41 @@ class BatchExpert(Protocol):
         """Returns the expert for these episodes."""
 
 
+class Replay(Protocol):
+    """One recorded episode to play again: begin() gives the expert that does.
+
+    Attributes:
+      start: (S,) state to start from.
+      num_steps: actions of the recording.
+    """
+
+    start: NDArray[np.float64]
+    num_steps: int
+
+    def begin(self, env: Any, rng: np.random.Generator) -> Expert: ...
+
+
+@runtime_checkable
+class ReplayExpert(Protocol):
+    """An expert that plays recordings again. Episode n is a variant of recording n % num_sources, with other noise."""
+
+    @property
+    def num_sources(self) -> int:
+        """Number of recordings."""
+
+    @property
+    def variants(self) -> int:
+        """Most episodes of each recording."""
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of the recordings."""
+
+    def replay(self, number: int) -> Replay:
+        """What episode `number` plays."""
+        ...
+
+
 class OneEnv:
     """A GoalEnv with the batch axis of a vector environment, N = 1."""
 
@@ -47,8 +83,8 @@ class OneEnv:
     def __init__(self, env: Any) -> None:
         self.env, self.single_action_space = env, env.action_space
 
-    def reset(self, *, seed: int) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
-        return self._batched(*self.env.reset(seed=seed))
+    def reset(self, *, seed: int, options: dict[str, Any] | None) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        return self._batched(*self.env.reset(seed=seed, options=options))
 
     def step(self, actions: NDArray) -> tuple[dict[str, NDArray], Any, NDArray, NDArray, dict[str, NDArray]]:
         observation, reward, terminated, truncated, info = self.env.step(actions[0])
@@ -74,7 +110,9 @@ class Recorder:
     def __init__(self, config: EnvConfig, expert: Expert) -> None:
         self._config, self._expert = config.collection, expert
         self.single = make_env(config)
-        if self.single.spec.vector_entry_point is None:
+        if isinstance(expert, ReplayExpert):
+            self._try(expert)
+        if self.single.spec.vector_entry_point is None or isinstance(expert, ReplayExpert):
             self.chunk_size = 1
             self._env: Any = OneEnv(self.single)
         else:
@@ -82,6 +120,17 @@ class Recorder:
             fitting = max(CHUNK_BYTES // episode_bytes, 1)
             self.chunk_size = min(NUM_ENVS, fitting, config.collection.num_episodes)
             self._env = make_vector_env(config, self.chunk_size)
+
+    def _try(self, expert: ReplayExpert) -> None:
+        """InputError: the recordings that the expert plays again are not of this environment."""
+        replay, rng = expert.replay(0), np.random.default_rng(0)
+        try:
+            state = self.single.reset(seed=0, options={"state": replay.start})[0]["state"][None]
+            nothing = np.zeros((1, *self.single.action_space.shape), np.float32)
+            self.single.step(replay.begin(self.single, rng)(state, state, nothing, rng)[0])
+        except ValueError as error:
+            self.single.close()
+            raise InputError(f"env.collection.expert plays recordings of another environment again: {error}") from error
 
     def close(self) -> None:
         """Gives back what a simulator holds."""
@@ -108,12 +157,16 @@ def record(env: Any, expert: Expert, max_steps: int, seed: tuple[int, int]) -> I
       env: a vector environment that resets nothing by itself, or OneEnv.
       expert: expert that acts.
       max_steps: most actions of an episode.
-      seed: seed of everything random.
+      seed: seed of everything random, and the number of the first episode.
     """
     rng = np.random.default_rng(seed)
-    observation, info = env.reset(seed=int(rng.integers(2**31)))
+    replay = expert.replay(seed[1]) if isinstance(expert, ReplayExpert) else None
+    if replay:
+        max_steps = min(max_steps, replay.num_steps)
+    options = {"state": replay.start} if replay else None
+    observation, info = env.reset(seed=int(rng.integers(2**31)), options=options)
     if isinstance(env, OneEnv):
-        expert = expert.begin(env.env, rng)
+        expert = (replay or expert).begin(env.env, rng)
     elif isinstance(expert, BatchExpert):
         expert = expert.begin_batch(env.num_envs, rng)
     pixels, states, actions = [observation["pixels"]], [observation["state"]], []

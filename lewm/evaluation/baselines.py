@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lewm.arrays import Actions, Rows
-from lewm.data.recording import Expert
+from lewm.data.recording import Expert, ReplayExpert
+from lewm.errors import InputError
 from lewm.evaluation.env_pool import EnvPool
 from lewm.evaluation.pairs import Pairs
 from lewm.evaluation.play import Policy, Scene
@@ -71,6 +72,11 @@ class Privileged:
 
     expert: Expert
     seed: int
+
+    def __post_init__(self) -> None:
+        """InputError: the expert heads for no goal."""
+        if isinstance(self.expert, ReplayExpert):
+            raise InputError("the expert plays recordings again and heads for no goal: give another one as expert=")
 
     def enter(self, pool: EnvPool | ProcessEnvPool, pairs: Pairs) -> Policy:
         """Makes the policy for the pairs of a manifest in a pool."""

@@ -42,10 +42,14 @@ class EvaluationEpisodes:
 
 
 def recipe_of_test_episodes(env: EnvConfig) -> EnvConfig:
-    """The configuration that test episodes are collected by: the same recipe, another seed and number."""
+    """The configuration that test episodes are collected by: the same recipe, another seed and number.
+
+    An expert that has a `split` of its own, as one that plays recordings again, takes that of test episodes.
+    """
     collection = env.collection
+    expert = collection.expert | ({"split": "test"} if "split" in collection.expert else {})
     num_episodes, seed = collection.num_test_episodes, collection.seed + TEST_SEED
-    return replace(env, collection=replace(collection, num_episodes=num_episodes, seed=seed))
+    return replace(env, collection=replace(collection, expert=expert, num_episodes=num_episodes, seed=seed))
 
 
 def path_of_test_episodes(data: Path, env: EnvConfig) -> Path:
@@ -104,13 +108,15 @@ def choose_episodes(
         collected.check_fits(env)
         origin = f"episodes collected for evaluation alone in {path}"
         return EvaluationEpisodes(collected, np.arange(len(collected)), split, origin)
-    if len(held_out) < 2:
+    sources = data.sources[held_out]
+    if len(found := np.unique(sources)) < 2:
         raise InputError(
-            f"{data.path} has {len(held_out)} held-out episode, and validation and test need one each: raise"
+            f"{data.path} has {len(found)} held-out episode, and validation and test need one each: raise"
             " data.val_fraction, or give more data"
         )
-    half = np.random.default_rng(split_seed).permutation(held_out)[SPLITS.index(split) :: 2]
-    return EvaluationEpisodes(data, np.sort(half), split, f"one half of the held-out episodes of {data.path}")
+    half = np.random.default_rng(split_seed).permutation(found)[SPLITS.index(split) :: 2]
+    ids = held_out[np.isin(sources, half)]
+    return EvaluationEpisodes(data, ids, split, f"one half of the held-out episodes of {data.path}")
 
 
 def _is_of_recipe(data: Episodes, env: EnvConfig) -> bool:

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from lewm.config import build
-from lewm.data.clips import split_episodes
+from lewm.data.clips import split_dataset
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 from lewm.heads import HEADS
@@ -77,7 +77,7 @@ def fit_head(
     training, held_out = (
         head_data(head, model, spec, data, choose_episodes(data, episode_ids, max_frames, seed), config, progress)
         for episode_ids, max_frames in zip(
-            split_episodes(len(data), spec.data.val_fraction, spec.data.split_seed),
+            split_dataset(data, spec.data.val_fraction, spec.data.split_seed),
             (most, min(MAX_HELD_OUT, most // 4)),
             strict=True,
         )

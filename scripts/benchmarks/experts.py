@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from envs.experts import EXPERTS
+from envs.experts import EXPERTS, NOISE
 from lewm.config import Component, EnvConfig, build
 from lewm.environment import make_env
 from lewm.errors import InputError, one_line_errors
@@ -28,9 +28,6 @@ from lewm.success_rates import wilson
 from lewm.tracking import progress_bar
 from scripts.benchmarks.env_speed import read_configs
 from scripts.benchmarks.measuring import machine
-
-NOISE = ("noise_std", "repeat_probability")
-"""Arguments of experts that are 0 where they act without noise."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -71,11 +68,11 @@ def experts_of(config: EnvConfig) -> list[Component]:
 
 
 def directed(expert: Component) -> Iterator[Component]:
-    """The component itself, or the parts of a mixture, without those whose actions are random."""
+    """The component itself, or the parts of a mixture, without those that head for no goal: random ones and replays."""
     if expert["name"] == "mixture":
         for part in expert["parts"]:
             yield from directed(part["expert"])
-    elif expert["name"] != "uniform" and expert.get("mode") != "uniform":
+    elif expert["name"] not in ("uniform", "demonstrations") and expert.get("mode") != "uniform":
         yield expert
 
 

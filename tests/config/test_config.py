@@ -31,7 +31,7 @@ from lewm.planning.build import build_mpc
 from lewm.regularizers import build_regularizer
 from lewm.training.model_spec import build_model
 from tests.programs import compose, refusal
-from tests.registries import ENVS
+from tests.registries import ENV_CONFIGS
 
 ALL_OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONFIGS.glob("*/*.yaml"))
 OPTIONS = [option for option in ALL_OPTIONS if option.split("=")[0] not in ("head", "protocol")]
@@ -68,7 +68,7 @@ def test_every_head_composes_with_train_head(option):
     assert option == f"head={config.head['name']}"
 
 
-@pytest.mark.parametrize("name", ENVS)
+@pytest.mark.parametrize("name", ENV_CONFIGS)
 def test_every_environment_composes_with_collect(name):
     config = compose(f"env={name}", program="collect", schema=CollectConfig)
     assert choose_path(config.env, config.data_path, config.data_root).parent.name == config.env.name

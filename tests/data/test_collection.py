@@ -20,6 +20,7 @@ from tests.conftest import collect_two_room
 from tests.fakes import CountingVectorEnv
 from tests.folders import contents
 from tests.registries import ENVS
+from tests.replay_buffers import recordings, replay_config, write_npz
 from tests.walk_env import Walker, walk_config
 
 
@@ -70,6 +71,32 @@ def test_angles_and_velocities_of_the_environment_stand_with_the_data(tmp_path):
     metadata = Episodes(tmp_path / "data").metadata
     assert metadata.angles == ["block_angle"]
     assert metadata.velocities == metadata.state_names[5:]
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_replays_begin_where_their_recordings_do_and_are_as_long(tmp_path, num_workers):
+    config, expert = replay_config(write_npz(tmp_path / "a"), 20)
+    collect(tmp_path / "data", config, expert, Progress(disable=True), num_workers)
+    data = Episodes(tmp_path / "data")
+    sources = [each for i, each in enumerate(recordings(), 1) if i % 5]
+    for number, episode in enumerate(data):
+        states, targets = sources[number % 9]
+        np.testing.assert_array_equal(episode.states[0], [*states[0], 0, 0, 0, 0, 0])
+        assert len(episode.actions) == len(targets) - 1
+    assert len({episode.actions.tobytes() for episode in data}) == 20
+    np.testing.assert_array_equal(data.sources, np.arange(20) % 9)
+
+
+def test_more_replays_than_there_are_variants_are_refused(tmp_path):
+    config, expert = replay_config(write_npz(tmp_path / "a"), 28)
+    with pytest.raises(InputError, match=r"num_episodes=28 is more than the 27 variants of 9 recordings.*variants=3"):
+        collect(tmp_path / "data", config, expert, Progress(disable=True), 1)
+
+
+def test_recordings_of_another_environment_are_refused(tmp_path):
+    config, expert = replay_config(write_npz(tmp_path / "a"), 5)
+    with pytest.raises(InputError, match="recordings of another environment"):
+        Recorder(replace(ENVS["two_room"], collection=config.collection), expert)
 
 
 def test_recorded_actions_lead_from_each_recorded_state_to_the_next(two_room_data):

@@ -9,6 +9,7 @@ import pytest
 import train
 from lewm.data.episodes import Episodes
 from scripts import collect, data
+from tests import replay_buffers
 from tests.data.films import write_video
 from tests.docs.pages import commands, program_and_arguments
 from tests.programs import TINY_TRAINING, run_program
@@ -44,6 +45,7 @@ def give(command: str) -> object:
 def folder(tmp_path_factory, two_room_data) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     record(folder / "recordings", two_room_data)
+    replay_buffers.write_zarr(folder / "pusht_cchi_v7_replay.zarr")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert {command: give(command) for command in COMMANDS} == dict.fromkeys(COMMANDS)
@@ -59,6 +61,11 @@ def test_the_page_has_a_command_for_each_thing_that_is_done_with_data() -> None:
 def test_recordings_become_a_dataset_of_frames_of_the_size_asked_for(folder: Path) -> None:
     mine = Episodes(folder / "data" / "mine")
     assert (len(mine), mine.metadata.frame_size) == (NUM_RECORDINGS, 64)
+
+
+def test_demonstrations_are_imported_and_drawn(folder: Path) -> None:
+    demonstrations = Episodes(folder / "data" / "demonstrations")
+    assert (len(demonstrations), demonstrations.metadata.frame_size) == (replay_buffers.NUM_RECORDINGS, 64)
 
 
 def test_datasets_are_merged_and_split_and_exported(folder: Path) -> None:

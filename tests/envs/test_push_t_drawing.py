@@ -13,13 +13,13 @@ AREAS = {"T": 6300, "L": 4950, "I": 3600, "Z": 3600, "plus": 4500, "square": 360
 
 
 def renderer(name, frame_size, **variation):
-    return Renderer(frame_size, 512.0, 7.0, BLOCKS[name].rectangles, COLORS | variation)
+    return Renderer(frame_size, 512.0, (7.0, 504.0), BLOCKS[name].rectangles, COLORS | variation)
 
 
 def shares(frame, color):
     """(h, w) covered share of each pixel, from the one channel that only this color has."""
     channel = int(np.argmax(color))
-    inner = frame.shape[0] * 7 // 512 + 1
+    inner = frame.shape[1] * 8 // 512 + 1
     share = frame[..., channel] / 200
     share[:inner], share[-inner:], share[:, :inner], share[:, -inner:] = 0, 0, 0, 0  # the walls are grey
     return share
@@ -126,9 +126,10 @@ def test_what_reaches_over_the_edge_of_the_picture_is_cut_off(frame_size):
 def test_the_walls_frame_the_picture():
     env = PushT(512)
     frame = env.reset(seed=0)[0]["pixels"]
-    for side in (frame[:7], frame[-7:], frame[:, :7], frame[:, -7:]):
+    for side in (frame[:7], frame[504:], frame[:, :7], frame[:, 504:]):
         assert np.all(side == (60, 66, 82))
-    assert np.all(frame[7, 7:-7] == (244, 243, 238))
+    for edge in (frame[7, 7:504], frame[503, 7:504], frame[7:504, 7], frame[7:504, 503]):
+        assert np.all(edge == (244, 243, 238))
 
 
 def test_the_disc_is_drawn_over_the_block():

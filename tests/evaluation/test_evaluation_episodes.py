@@ -8,7 +8,9 @@ from rich.progress import Progress
 
 from envs.experts import EXPERTS
 from lewm.config import build
+from lewm.data.clips import split_dataset
 from lewm.data.collection import collect
+from lewm.data.episodes import Episodes
 from lewm.data.identity import dataset_path
 from lewm.errors import InputError
 from lewm.evaluation.evaluation_episodes import (
@@ -18,6 +20,7 @@ from lewm.evaluation.evaluation_episodes import (
     recipe_of_test_episodes,
 )
 from tests.conftest import two_room_config
+from tests.replay_buffers import replay_config, write_npz
 
 ENV = two_room_config(num_episodes=12, max_steps=40, seed=0)
 OTHER = replace(ENV, collection=replace(ENV.collection, seed=1))
@@ -53,6 +56,27 @@ def test_the_recipe_of_the_test_split_differs_in_seed_and_number_alone():
     recipe = recipe_of_test_episodes(ENV)
     assert replace(recipe.collection, seed=0, num_episodes=12) == ENV.collection
     assert replace(recipe, collection=ENV.collection) == ENV
+
+
+def test_test_episodes_are_replays_of_recordings_that_training_never_sees(tmp_path):
+    env, expert = replay_config(write_npz(tmp_path / "a"), 20)
+    collect(tmp_path / "data", env, expert, Progress(disable=True), num_workers=1)
+    data = Episodes(tmp_path / "data")
+    train, held_out = split_dataset(data, 0.2, 0)
+    test = choose_episodes("test", data, held_out, env, 0, provide).data
+    starts = [set(map(bytes, each.states[each.index.frame_offsets])) for each in (data, test)]
+    assert len(test) == 4 and len(starts[1]) == 2
+    assert not starts[0] & starts[1]
+    assert not set(data.sources[train]) & set(data.sources[held_out])
+
+
+def test_halves_of_held_out_variants_share_no_recording(tmp_path):
+    env, expert = replay_config(write_npz(tmp_path / "a"), 20)
+    collect(tmp_path / "data", env, expert, Progress(disable=True), num_workers=1)
+    data = Episodes(tmp_path / "data")
+    halves = [choose(split, data, env=OTHER, held_out=np.arange(20)).ids for split in ("validation", "test")]
+    assert sorted(np.concatenate(halves)) == list(range(20))
+    assert not set(data.sources[halves[0]]) & set(data.sources[halves[1]])
 
 
 def test_test_episodes_lie_beside_the_data_of_a_configuration(tmp_path):

@@ -17,7 +17,7 @@ from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.manifests import MANIFESTS, choose_manifest, committed, draw
 from lewm.evaluation.pairs import read_pairs
 from tests.conftest import short_evaluation, two_room_config
-from tests.registries import ENVS
+from tests.registries import ENV_CONFIGS
 
 ENV = two_room_config(num_episodes=12, max_steps=40, seed=0)
 HELD_OUT = np.arange(0, 12, 2)
@@ -187,7 +187,7 @@ COMMITTED = sorted(MANIFESTS.glob("*/*.json"))
 
 @pytest.mark.parametrize("path", COMMITTED, ids=[f"{path.parent.name}-{path.stem}" for path in COMMITTED])
 def test_a_committed_manifest_has_pairs_of_the_episodes_that_are_collected_for_evaluation(path):
-    manifest, env = Manifest.load(path), ENVS[path.parent.name]
+    manifest, env = Manifest.load(path), ENV_CONFIGS[path.parent.name]
     assert committed(path.parent.name, manifest.offset, manifest.strict) == path
     assert (manifest.env_id, manifest.seed) == (env.id, 0)
     pairs = list(zip(manifest.episodes, manifest.steps, strict=True))

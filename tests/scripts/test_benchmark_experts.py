@@ -65,10 +65,10 @@ def test_every_environment_has_an_expert_that_heads_for_a_goal():
 
 
 def test_noise_that_a_configuration_leaves_to_the_expert_is_known_and_left_out():
-    config = replace(ENVS["push_t"], collection=replace(ENVS["push_t"].collection, expert={"name": "push_t"}))
+    config = replace(ENVS["push_t"], collection=replace(ENVS["push_t"].collection, expert={"name": "push_t_brisk"}))
     noisy, quiet = experts_of(config)
-    assert noisy == {"name": "push_t", "noise_std": 0.2, "repeat_probability": 0.05}
-    assert quiet == {"name": "push_t", "noise_std": 0.0, "repeat_probability": 0.0}
+    assert noisy == {"name": "push_t_brisk", "noise_std": 0.2, "repeat_probability": 0.05}
+    assert quiet == {"name": "push_t_brisk", "noise_std": 0.0, "repeat_probability": 0.0}
 
 
 def test_random_actions_are_no_expert():

@@ -14,6 +14,7 @@ from scripts import data as program
 from tests.data.films import LENGTHS, frames_of, write_video
 from tests.disk import full_disk
 from tests.programs import assert_one_line_error, run_program
+from tests.replay_buffers import NUM_RECORDINGS, write_zarr
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # imageio's, while it writes and reads
 
@@ -134,6 +135,17 @@ def test_a_folder_of_videos_becomes_a_dataset(tmp_path, capsys):
     assert "imported/takes" in capsys.readouterr().out
 
 
+def test_demonstrations_are_imported_with_frames_that_are_drawn_anew(tmp_path, capsys):
+    path = write_zarr(tmp_path / "replay.zarr")
+    options = ("--from", "diffusion_policy", "--env-id", "envs:lewm/PushT-v0", "--render", "--frame-size", 48)
+    assert run("convert", path, tmp_path / "out", *options) is None
+    data = Episodes(tmp_path / "out")
+    assert (len(data), data.pixels.shape[1:], data.metadata.angles) == (NUM_RECORDINGS, (48, 48, 3), ["block_angle"])
+    assert run("validate", data.path, "--replay", 0) is None
+    assert run("info", data.path) is None
+    assert "block_angle" in capsys.readouterr().out
+
+
 def test_parts_of_a_split_merge_to_the_whole(tmp_path, two_room_data):
     assert run("split", two_room_data.path, tmp_path / "a", tmp_path / "b", "--fraction", 0.75) is None
     assert [len(Episodes(tmp_path / name)) for name in "ab"] == [9, 3]
@@ -157,6 +169,9 @@ def test_parts_of_a_split_merge_to_the_whole(tmp_path, two_room_data):
         ("convert", "{there}/folder", "{there}/out", "--from", "hdf5"),
         ("convert", "{there}", "{there}/out", "--from", "lerobot"),
         ("convert", "{there}/none", "{there}/out", "--from", "lerobot"),
+        ("convert", "{there}/none", "{there}/out", "--from", "diffusion_policy"),
+        ("convert", "{there}/folder", "{there}/out", "--from", "diffusion_policy"),
+        ("convert", "{there}/file.h5", "{there}/out", "--from", "diffusion_policy"),
         ("convert", "{there}/folder", "{there}/out", "--from", "video_folder"),
         ("convert", "{there}/none", "{there}/out", "--from", "video_folder"),
         ("merge", "{there}/out", "{there}", "{there}"),
@@ -201,6 +216,7 @@ def test_an_output_that_is_there_is_left_as_it_is(tmp_path, two_room_data):
     [
         (("--from", "video_folder", "--camera", "front"), ["--camera", "video_folder"]),
         (("--action-columns", "a"), ["--action-columns", "native"]),
+        (("--render",), ["--render", "native"]),
         (("--frame-size", "0"), ["--frame-size 0"]),
     ],
 )
@@ -209,7 +225,8 @@ def test_an_option_without_a_meaning_is_refused(tmp_path, two_room_data, options
 
 
 @pytest.mark.parametrize(
-    ("module", "format"), [("h5py", "hdf5"), ("hdf5plugin", "hdf5"), ("pyarrow.parquet", "lerobot")]
+    ("module", "format"),
+    [("h5py", "hdf5"), ("hdf5plugin", "hdf5"), ("pyarrow.parquet", "lerobot"), ("zarr", "diffusion_policy")],
 )
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(tmp_path, monkeypatch, module, format):
     monkeypatch.setitem(sys.modules, module, None)

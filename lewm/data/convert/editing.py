@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from lewm.data.clips import split_episodes
+from lewm.data.clips import split_dataset
 from lewm.data.convert.importers import Source
 from lewm.data.convert.resizing import Resize
 from lewm.data.episode_arrays import Episode
@@ -73,7 +73,10 @@ def merge(paths: Sequence[Path], out: Path, progress: Progress) -> None:
     datasets = [Episodes(path) for path in paths]
     for other in datasets[1:]:
         check_alike(datasets[0], other)
-    merged = [{"content_hash": data.content_hash, "collection": data.metadata.collection} for data in datasets]
+    merged = [
+        {"content_hash": data.content_hash, "num_episodes": len(data), "collection": data.metadata.collection}
+        for data in datasets
+    ]
     metadata = replace(datasets[0].metadata, collection={"merged_from": merged})
     with EpisodeWriter(out, metadata) as writer:
         for data in datasets:
@@ -97,13 +100,16 @@ def check_alike(first: Episodes, other: Episodes) -> None:
 
 
 def split(path: Path, out_a: Path, out_b: Path, fraction: float, seed: int, progress: Progress) -> None:
-    """Writes a share of the episodes, drawn at random, to `out_a` and the others to `out_b`, in their order."""
+    """Writes a share of the episodes, drawn at random, to `out_a` and the others to `out_b`, in their order.
+
+    Variants of one recording stay together.
+    """
     if not 0 < fraction < 1:
         raise InputError(f"--fraction {fraction} must be between 0 and 1: what share of the episodes goes to {out_a}")
     if out_a.resolve() == out_b.resolve():
         raise InputError(f"{out_a} cannot hold both parts: give two outputs")
     data = Episodes(path)
-    sides = split_episodes(len(data), 1 - fraction, seed)
+    sides = split_dataset(data, 1 - fraction, seed)
     origin = {"content_hash": data.content_hash, "collection": data.metadata.collection}
     with ExitStack() as stack:
         writers = []

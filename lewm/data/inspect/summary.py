@@ -1,5 +1,6 @@
-"""Summary of a dataset, as tables."""
+"""Summary of a dataset, as tables: what it is, its actions and states, and how they change from step to step."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +10,16 @@ from rich import box
 from rich.table import Table
 
 from lewm.data.episodes import Episodes
+from lewm.data.metadata import Metadata
 
 ROWS = 65_536
 """Rows of an array that are looked at together."""
+WINDOW = 25
+"""Steps of a window, those from start to goal of an evaluation."""
+MOST_WINDOWS = 100_000
+"""Windows whose ends are looked at; of more, evenly spaced ones."""
+STAYS, STAYS_ANGLE = 0.01, np.pi / 180
+"""What stays changes by less: a share of the standard deviation, and radians of an angle."""
 
 
 def summary_tables(data: Episodes) -> Iterator[Table]:
@@ -20,9 +28,11 @@ def summary_tables(data: Episodes) -> Iterator[Table]:
     low, high = data.metadata.action_low, data.metadata.action_high
     names = data.metadata.collection.get("imported_from", {}).get("action_names")
     names = names or [f"action {i}" for i in range(data.actions.shape[1])]
-    yield _numbers("actions", names, data.actions, {"low": low, "high": high})
+    change = np.median(np.abs(_action_changes(data)), 0).tolist()
+    yield _numbers("actions", names, data.actions, {"low": low, "high": high, "median change a step": change})
     if data.metadata.state_names:
         yield _numbers("states", data.metadata.state_names, data.states, {})
+        yield _movements_table(data)
 
 
 def _general(data: Episodes) -> dict[str, str]:
@@ -73,6 +83,81 @@ def _numbers(title: str, names: list[str], array: NDArray[Any], bounds: dict[str
         cells = [f"{value:.4g}" for value in columns[i]]
         table.add_row(name, *cells, *(f"{bound[i]:.4g}" for bound in bounds.values()))
     return table
+
+
+def _action_changes(data: Episodes) -> NDArray[np.float32]:
+    """(N, a) differences between actions and those before them in their episodes; 0 where there are none."""
+    episodes, steps = _places(data, room=2)
+    if len(episodes) == 0:
+        return np.zeros((1, data.actions.shape[1]), np.float32)
+    rows = data.index.action_rows(episodes, steps)
+    changes: NDArray[np.float32] = data.actions[rows + 1] - data.actions[rows]
+    return changes
+
+
+def _places(data: Episodes, room: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Episodes and steps that `room` actions follow: all, or MOST_WINDOWS evenly spaced ones."""
+    episodes, steps = data.index.places(np.arange(len(data)), room)
+    chosen = np.arange(len(steps))
+    if len(steps) > MOST_WINDOWS:
+        chosen = np.linspace(0, len(steps) - 1, MOST_WINDOWS).astype(np.int64)
+    return episodes[chosen], steps[chosen]
+
+
+def _movements_table(data: Episodes) -> Table:
+    """Medians of the movements in a step and in a window, and the share of windows in which each place stays."""
+    title = "movements: medians, and the share of windows in which it stays"
+    table = Table(title=title, box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0), title_justify="left")
+    for header in ("", "a step", f"{WINDOW} steps", f"stays {WINDOW} steps"):
+        table.add_column(header, justify="right" if header else "left", no_wrap=True)
+    in_step, in_window, stays = movements(data, 1)[0], *movements(data, WINDOW)
+    for name, step in in_step.items():
+        cells = [f"{np.median(step):.4g}"]
+        cells += (
+            [f"{np.median(in_window[name]):.4g}", f"{stays[name].mean():.1%}"] if len(in_window[name]) else ["-"] * 2
+        )
+        table.add_row(name, *cells)
+    if in_step and len(together := np.logical_and.reduce(list(stays.values()))):
+        table.add_row("all together", "", "", f"{together.mean():.1%}")
+    return table
+
+
+def movements(data: Episodes, steps: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.bool_]]]:
+    """How far places come in this many steps, by name, and whether they stay.
+
+    State numbers whose names differ in a last _x, _y or _z alone are one place, and come as far as the Euclidean
+    distance. Angles take the shorter way round. Velocities are left out.
+
+    Args:
+      data: the dataset.
+      steps: from the first frame of a window to the last.
+
+    Returns:
+      (W,) distances of each place in the W windows, and (W,) whether it stays: see STAYS.
+    """
+    metadata = data.metadata
+    rows = data.index.frame_rows(*_places(data, steps))
+    before, after = data.states[rows], data.states[rows + steps]
+    spread = statistics(data.states)[2]
+    far, stays = {}, {}
+    for place, columns in _places_of(metadata).items():
+        change = after[:, columns] - before[:, columns]
+        limit = STAYS * float(np.linalg.norm(spread[columns]))
+        if metadata.state_names[columns[0]] in metadata.angles:
+            change, limit = (change + np.pi) % (2 * np.pi) - np.pi, STAYS_ANGLE
+        far[place] = np.linalg.norm(change, axis=1)
+        stays[place] = far[place] <= limit
+    return far, stays
+
+
+def _places_of(metadata: Metadata) -> dict[str, list[int]]:
+    """Columns of the state numbers that are one place, by its name."""
+    places: dict[str, list[int]] = {}
+    for column, name in enumerate(metadata.state_names):
+        if name not in metadata.velocities:
+            place = name if name in metadata.angles else re.sub(r"_[xyz]$", "", name)
+            places.setdefault(place, []).append(column)
+    return places
 
 
 def statistics(array: NDArray[Any]) -> tuple[NDArray[np.float64], ...]:
