@@ -70,6 +70,7 @@ class Simulator:
         self._checkers = int(self._floor.matid[0])
         self.painted: Variation | None = None  # what the model's colors and sizes were last set to
         headlight = model.vis.headlight
+        self.extent = float(model.stat.extent)  # metres; a cube of another size makes MuJoCo calculate another one
         self._lights = [(light, light.copy()) for light in (model.light_diffuse, headlight.diffuse, headlight.ambient)]
 
     def load(self, state: State) -> None:
@@ -179,7 +180,7 @@ class Renderer:
         model, size = simulator.model, frame_size * quality.supersampling
         quality.make_room(model, size, size)
         self._gl = make_context(require().name, size)
-        pixel = model.stat.extent / frame_size  # about: a frame shows the scene
+        pixel = simulator.extent / frame_size  # about: a frame shows the scene
         with coarse(model, PIXELS * pixel) if quality.coarse else nullcontext():
             self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)

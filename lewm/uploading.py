@@ -10,6 +10,6 @@ from torch import Tensor
 def upload(array: NDArray[Any] | Tensor, device: torch.device | str) -> Tensor:
     """Copies an array to a device. To a GPU it goes by pinned memory: nobody waits for the work under way there."""
     tensor = torch.as_tensor(array)
-    if torch.device(device).type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    if torch.device(device).type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

@@ -6,7 +6,7 @@ from lewm.config import save
 from lewm.data.normalize import ActionNormalizer
 from lewm.regularizers import SIGReg
 from lewm.run import Run
-from lewm.training.checkpoint import save_checkpoint
+from lewm.training.checkpoint import Snapshot, save_checkpoint
 from lewm.training.model_spec import ModelSpec, TrainingData
 
 UNIT = ActionNormalizer((0.0, 0.0), (1.0, 1.0))
@@ -33,5 +33,5 @@ def save_run(folder, config, spec, model, step=1):
     optimizer = torch.optim.SGD(model.parameters())
     folder.mkdir(parents=True, exist_ok=True)
     save(config, folder / "config.yaml")
-    save_checkpoint(folder / "checkpoints", spec, step, model, SIGReg(), optimizer)
+    save_checkpoint(folder / "checkpoints", spec, step, Snapshot.take(model, SIGReg(), optimizer))
     return Run.open(folder)

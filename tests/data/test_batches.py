@@ -187,7 +187,7 @@ def test_no_batches_are_no_uploads(monkeypatch):
     assert list(upload_ahead([], GPU)) == []
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.filterwarnings("default:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_batches_on_a_gpu_are_those_of_the_sampler(clips, num_workers):

@@ -87,7 +87,7 @@ def test_the_counter_of_transfers_sees_waits_and_fetches():
             torch.ones(3).nonzero()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_batches_asked_for_while_the_gpu_is_busy_are_right_and_wait_for_nothing(counting_data):
     arguments = (counting_data, np.arange(len(COUNTING_LENGTHS)), 3, 2, NORMALIZER)
     there, here = DeviceClips(*arguments, "cuda"), Clips(*arguments)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from envs import mujoco_env
 from envs.cube import Cube
 from envs.mujoco_gl import why_unavailable
 from envs.mujoco_meshes import coarse, merge_vertices
@@ -71,6 +72,19 @@ def place_of_the_cube(frame):
     """(2,) row and column, in pixels; nothing else is redder than it is blue."""
     redness = np.clip(frame[..., 0] - frame[..., 2] - 10, 0, None)
     return np.array([np.average(place, weights=redness) for place in np.indices(redness.shape)])
+
+
+@NEEDS_MUJOCO
+def test_a_frame_does_not_depend_on_what_was_drawn_first():
+    frames = []
+    for options in ({}, {"variation": "all"}):
+        mujoco_env._renderer.cache_clear()
+        first, env = Cube(frame_size=56, quality="coarse"), Cube(frame_size=56, quality="coarse")
+        first.reset(seed=1, options=options)
+        first.render()
+        env.reset(seed=2)
+        frames.append(env.render())
+    np.testing.assert_array_equal(*frames)
 
 
 @NEEDS_MUJOCO

@@ -13,7 +13,7 @@ from lewm.heads.files import VERSION, _read_description, save_head
 from lewm.heads.fitting import FittedHead, build_head
 from lewm.regularizers import SIGReg
 from lewm.run import Run
-from lewm.training.checkpoint import save_checkpoint
+from lewm.training.checkpoint import Snapshot, save_checkpoint
 from tests.heads.damages import DAMAGES, edited_head
 from tests.training.linear_world import head_config, spec_for, write_walks
 
@@ -29,7 +29,7 @@ def save_run(run_dir, spec, seed=0):
     torch.manual_seed(seed)
     model = spec.build_model()
     optimizer = torch.optim.SGD(model.parameters())
-    return save_checkpoint(run_dir / "checkpoints", spec, 1 + seed, model, SIGReg(), optimizer)
+    return save_checkpoint(run_dir / "checkpoints", spec, 1 + seed, Snapshot.take(model, SIGReg(), optimizer))
 
 
 def save_random_head(run_dir, spec, name, seed=1, fitted_to=None):

@@ -12,7 +12,7 @@ from lewm.heads.fitting import fit_head
 from lewm.heads.head import Batch
 from lewm.regularizers import SIGReg
 from lewm.run import Run
-from lewm.training.checkpoint import save_checkpoint
+from lewm.training.checkpoint import Snapshot, save_checkpoint
 from lewm.training.schedule import learning_rate
 from tests.training.linear_world import PositionModel, spec_for, write_walks
 
@@ -99,7 +99,7 @@ def test_a_new_head_is_configured_fitted_judged_saved_and_read(tmp_path):
 
     weights = spec.build_model()
     optimizer = torch.optim.SGD(weights.parameters())
-    save_checkpoint(tmp_path / "run" / "checkpoints", spec, 1, weights, SIGReg(), optimizer)
+    save_checkpoint(tmp_path / "run" / "checkpoints", spec, 1, Snapshot.take(weights, SIGReg(), optimizer))
     save_head(tmp_path / "run", config, fitted, Run.open(tmp_path / "run").checkpoint.weights_hash)
     head = Run.open(tmp_path / "run").heads["way_travelled"]
     z = torch.tensor([[1.0, 2.0]])

@@ -31,7 +31,9 @@ def products(monkeypatch):
     clock = iter(itertools.accumulate(seconds))
     monkeypatch.setattr(throughput, "now", lambda device: next(clock))
     monkeypatch.setitem(throughput._SIZE, "cpu", 8)
-    return clock
+    matrix_flops_per_s.cache_clear()
+    yield clock
+    matrix_flops_per_s.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
