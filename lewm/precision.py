@@ -58,12 +58,6 @@ def without_autocast(device: str) -> AbstractContextManager[object]:
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
-def autocast_dtype(device: str) -> torch.dtype | None:
-    """Type that autocast calculates in on a type of device; None where it is off."""
-    is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    return torch.get_autocast_dtype(device) if is_on else None
-
-
 def _asked_of_torch(module: object, name: str) -> bool:
     """Answer of one of torch's own checks; False where this build of torch lacks it."""
     try:

@@ -7,7 +7,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lewm.errors import InputError
-from lewm.models.layer_norm import LayerNorm, layer_norm, to_autocast
 from lewm.models.sizes import check_sizes
 
 
@@ -41,7 +40,7 @@ class CausalAttention(nn.Module):
     def __init__(self, width: int, num_heads: int, head_dim: int, dropout: float) -> None:
         super().__init__()
         self.num_heads, self.dropout = num_heads, dropout
-        self.norm = LayerNorm(width)
+        self.norm = nn.LayerNorm(width)
         self.to_qkv = nn.Linear(width, 3 * num_heads * head_dim, bias=False)
         self.to_out = nn.Linear(num_heads * head_dim, width)
 
@@ -64,7 +63,7 @@ class AdaLNBlock(nn.Module):
         self.width = width
         self.attention = CausalAttention(width, num_heads, head_dim, dropout)
         self.mlp = nn.Sequential(
-            LayerNorm(width),
+            nn.LayerNorm(width),
             nn.Linear(width, mlp_dim),
             nn.GELU(),
             nn.Dropout(dropout),
@@ -83,7 +82,7 @@ class AdaLNBlock(nn.Module):
         return x + gate_m * self.mlp(self._norm(x) * (1 + scale_m) + shift_m)
 
     def _norm(self, x: Tensor) -> Tensor:
-        return layer_norm(x, eps=1e-6)
+        return F.layer_norm(x, (self.width,), eps=1e-6)
 
 
 class Predictor(nn.Module):
@@ -124,11 +123,11 @@ class Predictor(nn.Module):
         self.input = nn.Identity() if width == embedding_dim else nn.Linear(embedding_dim, width)
         self.positions = nn.Embedding(context, width)
         self.blocks = nn.ModuleList(AdaLNBlock(width, num_heads, head_dim, mlp_dim, dropout) for _ in range(depth))
-        self.norm = LayerNorm(width)
+        self.norm = nn.LayerNorm(width)
 
     def forward(self, z: Tensor, action_embedding: Tensor) -> Tensor:
         """(B, T, D), (B, T, width) -> (B, T, width), T at most `context`; out[:, t] sees steps 0 ... t only."""
-        x = to_autocast(self.input(z) + self.positions.weight[: z.shape[1]])
+        x = self.input(z) + self.positions.weight[: z.shape[1]]
         for block in self.blocks:
             x = block(x, action_embedding)
         return cast(Tensor, self.norm(x))

@@ -14,7 +14,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lewm.errors import InputError
 from lewm.models.conv_stem import ConvStem
-from lewm.models.layer_norm import LayerNorm, ToAutocast
 from lewm.models.patches import LinearPatches, split_patches
 from lewm.models.sizes import check_sizes
 
@@ -92,9 +91,8 @@ class ViTEncoder(nn.Module):
             global_pool="token" if pooling == "cls" else "avg",
             fc_norm=False,
             embed_layer=ConvStem if stem == "conv" else LinearPatches,
-            norm_layer=partial(LayerNorm, eps=1e-12),
+            norm_layer=partial(nn.LayerNorm, eps=1e-12),
         )
-        self.vit.norm_pre = ToAutocast()  # the blocks add to it
         if positions == "sincos":
             grid = image_size // patch_size
             table = build_sincos2d_pos_embed([grid, grid], dim=width)[None]
@@ -117,7 +115,7 @@ class ViTEncoder(nn.Module):
         if self._split:  # before the bytes become numbers of four bytes
             pixels, mean, std = map(self._split, (pixels, mean, std))
         with sdpa_kernel(SDPBackend.MATH) if slow else nullcontext():
-            x = self.vit.norm_pre(self.vit._pos_embed(self.vit.patch_embed((pixels - mean).div_(std))))
+            x = self.vit._pos_embed(self.vit.patch_embed((pixels - mean).div_(std)))
             if not self.vit.num_prefix_tokens:
                 return cast(Tensor, self.vit.norm(self.vit.blocks(x)).mean(1))
             x = class_row(self.vit.blocks[-1], self.vit.blocks[:-1](x))
