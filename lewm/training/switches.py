@@ -41,8 +41,8 @@ def choose_switches(training: TrainingConfig, accelerator: Accelerator, regulari
     graph, compiled = training.graph, training.compile
     recordable = on_gpu and accelerator.num_processes == 1 and regularizer.recordable
     if graph is True and not recordable:
-        reason = f"{type(regularizer).__name__} makes the GPU wait" if not regularizer.recordable else "this is not so"
-        raise InputError(f"training.graph=true needs one process on one GPU; {reason}: give training.graph=auto")
+        waits = "" if regularizer.recordable else f", and {type(regularizer).__name__} makes the GPU wait"
+        raise InputError(f"training.graph=true needs one process on one GPU{waits}: give training.graph=auto")
     if graph == "auto":
         graph = recordable
     if compiled is True and not has_c_compiler():
