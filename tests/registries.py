@@ -25,13 +25,14 @@ _OTHER_DATA = {"push_t_brisk", "push_t_demonstrations"}
 ENVS = {name: config for name, config in ENV_CONFIGS.items() if name not in _OTHER_DATA}
 ENV_IDS = sorted(env_id for env_id in gym.registry if env_id.startswith("lewm/"))
 MODEL_CONFIGS: dict[str, ModelConfig] = {
-    name: from_dict(values, ModelConfig) for name, values in read_group("model").items()
+    name: from_dict(values | {"actor": None}, ModelConfig) for name, values in read_group("model").items()
 }
 REGULARIZER_CONFIGS = {
     name: {key: value for key, value in config.items() if key != "weight"}
     for name, config in read_group("regularizer").items()
 }
-PLANNER_CONFIGS = read_group("planner")
+PLANNER_CONFIGS = {name: config for name, config in read_group("planner").items() if config["name"] != "actor"}
+"""Those that search; planner=actor does not."""
 
 _MUJOCO = {"cube", "inverted_pendulum", "reacher"}
 _PYGAME = {"mountain_car", "pendulum"}

@@ -1,9 +1,12 @@
-"""JEPA world models: encoders, projectors, flows and predictors, by name."""
+"""JEPA world models: encoders, projectors, flows, predictors and actors, by name."""
 
+from lewm.models.actor import Actor
 from lewm.models.auto_compressing import AutoCompressingNetwork
 from lewm.models.euclidean_attention import EuclideanAttention
 from lewm.models.flow import InvertibleFlow
+from lewm.models.intent_actor import IntentActor
 from lewm.models.jepa import JEPA
+from lewm.models.path_actor import PathActor
 from lewm.models.predictor import ActionEncoder, Predictor
 from lewm.models.projector import MLPProjector
 from lewm.models.vit import ViTEncoder
@@ -17,6 +20,25 @@ PROJECTORS = {
 FLOWS = {"affine_coupling": InvertibleFlow}
 PREDICTORS = {"adaln": Predictor}
 ACTION_ENCODERS = {"mlp": ActionEncoder}
+ACTORS: dict[str, type[Actor]] = {"intent": IntentActor, "path": PathActor}
 
-__all__ = ["ACTION_ENCODERS", "ENCODERS", "FLOWS", "JEPA", "PREDICTORS", "PROJECTORS", "ActionEncoder"]
-__all__ += ["AutoCompressingNetwork", "EuclideanAttention", "InvertibleFlow", "MLPProjector", "Predictor", "ViTEncoder"]
+__all__ = [
+    "ACTION_ENCODERS",
+    "ACTORS",
+    "ENCODERS",
+    "FLOWS",
+    "JEPA",
+    "PREDICTORS",
+    "PROJECTORS",
+    "ActionEncoder",
+    "Actor",
+]
+__all__ += [
+    "AutoCompressingNetwork",
+    "EuclideanAttention",
+    "IntentActor",
+    "InvertibleFlow",
+    "MLPProjector",
+    "PathActor",
+]
+__all__ += ["Predictor", "ViTEncoder"]

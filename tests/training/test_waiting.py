@@ -47,6 +47,8 @@ def trainer(*overrides):
         ("regularizer=mmd",),
         ("regularizer=vicreg",),
         ("regularizer=none",),
+        ("actor=intent",),
+        ("actor=path",),
     ],
     ids=lambda words: ",".join(words),
 )
@@ -58,7 +60,7 @@ def test_no_part_of_a_step_reads_a_number(words):
         torch.empty(8, 4, 2, device="meta"),
     )
     result = step.update(clip)
-    assert (result.losses.shape, result.z.shape, result.grad_norm.shape) == ((3,), (8, 4, 8), ())
+    assert (result.losses.shape, result.z.shape, result.grad_norm.shape) == ((4,), (8, 4, 8), ())
     assert {tensor.device.type for tensor in result} == {"meta"}
 
 
