@@ -85,9 +85,8 @@ class Trainer:
         self._average = None if decay is None else WeightAverage(self.model, decay)
         self.schedule = Schedule(config.training, device)
         self._directions = torch.Generator(device)
-        self._losses = torch.zeros(
-            config.training.log_every, len(Loss._fields), device=device
-        )  # of the steps since the last log
+        num_terms, since_last_log = len(Loss._fields), config.training.log_every
+        self._losses = torch.zeros(since_last_log, num_terms, device=device)
         switches = choose_switches(config.training, accelerator, self.regularizer)
         if switches.compile:
             compile_blocks(self.model)
