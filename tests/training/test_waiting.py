@@ -19,9 +19,10 @@ class MetaAccelerator:
     """
 
     device, process_index, num_processes, is_main_process = torch.device("cpu"), 0, 1, True
+    mixed_precision = "no"
 
     def prepare(self, objective, optimizer):
-        return objective, torch.optim.SGD(objective.parameters(), lr=0.1)
+        return objective, torch.optim.SGD([{"params": list(objective.parameters()), "initial_lr": 0.1}], lr=0.1)
 
     def backward(self, loss):
         loss.backward()
