@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lewm.models.sizes import check_sizes
+from lewm.precision import without_autocast
 
 NUM_HALVINGS, DEGREE = 4, 15
 """Of skew_exponential: exact to float32's rounding for matrices of norm up to 32."""
@@ -51,7 +52,7 @@ class AffinePredictor(nn.Module):
 
     def transition(self) -> Tensor:
         """A0, (D, D) float32."""
-        with torch.autocast(self.left.device.type, enabled=False):
+        with without_autocast(self.left.device.type):
             u, v = skew_exponential(torch.stack([self.left, self.right]))
             return (u * self.gains.tanh()) @ v.T
 
