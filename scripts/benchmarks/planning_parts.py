@@ -31,9 +31,9 @@ Plans = dict[str, Callable[[int], Any]]
 
 
 def option(group: str, name: str) -> dict[str, Any]:
-    """The node of train.yaml that configs/<group>/<name>.yaml decides."""
+    """The node of configs/<group>/<name>.yaml, with those of the files that it names."""
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config: Any = OmegaConf.to_container(hydra.compose("train", [f"{group}={name}"]), resolve=True)
+        config: Any = OmegaConf.to_container(hydra.compose(f"{group}/{name}"))
     values: dict[str, Any] = config[group]
     return values
 

@@ -37,7 +37,8 @@ class MetaAccelerator:
 
 def trainer(*overrides):
     config = compose(*PLAIN, *overrides)
-    objective = build_objective(spec_of(config).build_model(), config.regularizer, config.training.rollout_steps).to("meta")
+    model = spec_of(config).build_model()
+    objective = build_objective(model, config.regularizer, config.training.rollout_steps).to("meta")
     objective.regularizer_weight = torch.tensor(1.0)  # the trainer reads it once, when it is made
     return Trainer(config, spec_of(config), MetaAccelerator(), objective, None, None, None)
 
