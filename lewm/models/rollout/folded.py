@@ -47,7 +47,7 @@ class FoldedRollout:
         def imagine(candidates: Tensor) -> Tensor:
             assert not self.model.training, "BatchNorm and dropout would change what is imagined"
             num_candidates, size = candidates.shape[1], self.batch_size or MAX_SEQUENCES
-            past, seen = (each.repeat_interleave(num_candidates, dim=0) for each in (past_actions, z))
+            past, seen = (each[:, None].expand(-1, num_candidates, -1, -1).flatten(0, 1) for each in (past_actions, z))
             actions = torch.cat([past, candidates.flatten(0, 1)], dim=1)
             # Casts of the weights that autocast keeps would be those of the recording in every replay of a CUDA graph.
             with torch.autocast(z.device.type, self.dtype, self.dtype != torch.float32, cache_enabled=False):
