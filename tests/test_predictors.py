@@ -95,7 +95,7 @@ def test_a_small_training_predicts_better_than_no_change(case, tmp_path):
     last = read_metrics(run)[-1]
     assert 0 < last["val/prediction_over_copy_last"] < 1
     probes = [value for tag, value in last.items() if tag.startswith("probe/")]
-    assert len(probes) == 2 and max(probes) > 0.8  # of embeddings that tell where the agent is, along one axis at least
+    assert len(probes) == 2 and max(probes) > 0.5  # of embeddings that tell where the agent is, along one axis at least
 
 
 @pytest.mark.parametrize("horizon", [1, 3, 5])
