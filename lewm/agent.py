@@ -70,7 +70,7 @@ class Agent:
         bounds = spec.normalizer.block_bounds(spec.action_low, spec.action_high, spec.frameskip)
         low, high = (bound.unflatten(0, (spec.frameskip, -1)).to(device) for bound in bounds)
         rollout = build_rollout(model, planning, device)
-        mpc = build_mpc(model, rollout, planner, planning, low, high, seed, heads)
+        mpc = build_mpc(model, rollout, planner, planning, low, high, seed, heads, model.actor)
         return cls(mpc, RawUnits(spec, device), planning.num_executed)
 
     def plan(

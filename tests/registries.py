@@ -38,7 +38,8 @@ REGULARIZER_CONFIGS = {
     name: {key: value for key, value in config.items() if key != "weight"}
     for name, config in read_group("regularizer").items()
 }
-PLANNER_CONFIGS = read_group("planner")
+PLANNER_CONFIGS = {name: config for name, config in read_group("planner").items() if config["name"] != "actor"}
+"""Those that search; planner=actor does not."""
 
 _MUJOCO = {"cube", "inverted_pendulum", "reacher"}
 _PYGAME = {"mountain_car", "pendulum"}

@@ -27,6 +27,7 @@ AFTER_TRAINING = ("heads", "planner", "planning", "evaluation", "env.collection.
 """Groups and keys that training never sees."""
 
 DEFAULTS = {
+    "model": "actor/none.yaml",
     "training": "experiment/quickstart.yaml",
     "planning": "planning/mpc.yaml",
     "evaluation": "evaluation/held_out.yaml",

@@ -113,6 +113,7 @@ class ModelConfig:
     flow: Component | None
     action_encoder: Component
     predictor: Component
+    actor: Component | None
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class PlanningConfig:
     window: Count | None
     horizon: Count
     num_executed: Count
+    subgoal: Annotated[float, Range(1e-3, 1)]
     batch_size: Count | None
     precision: str
 

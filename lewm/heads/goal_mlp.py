@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lewm.errors import InputError
+from lewm.models.actor import normalized_mlp
 
 
 class GoalMLP(nn.Module):
@@ -30,16 +30,9 @@ class GoalMLP(nn.Module):
 
     def __init__(self, embedding_dim: int, num_inputs: int, output_dim: int, hidden_dim: int, num_layers: int) -> None:
         super().__init__()
-        if min(hidden_dim, num_layers) < 1:
-            raise InputError(f"hidden_dim={hidden_dim} and num_layers={num_layers} must be at least 1")
         self.register_buffer("mean", torch.zeros(embedding_dim))
         self.register_buffer("std", torch.ones(()))
-        layers: list[nn.Module] = []
-        width = num_inputs * embedding_dim
-        for _ in range(num_layers):
-            layers += [nn.Linear(width, hidden_dim), nn.LayerNorm(hidden_dim), nn.GELU()]
-            width = hidden_dim
-        self.layers = nn.Sequential(*layers, nn.Linear(width, output_dim))
+        self.layers = normalized_mlp(num_inputs * embedding_dim, output_dim, hidden_dim, num_layers)
 
     def fit_normalization(self, z: Tensor) -> None:
         """Takes mean and spread of (F, D) embeddings.

@@ -1,10 +1,13 @@
-"""JEPA world models: encoders, projectors, flows and predictors, by name."""
+"""JEPA world models: encoders, projectors, flows, predictors and actors, by name."""
 
+from lewm.models.actor import Actor
 from lewm.models.affine_predictor import AffinePredictor
 from lewm.models.auto_compressing import AutoCompressingNetwork
 from lewm.models.euclidean_attention import EuclideanAttention
 from lewm.models.flow import InvertibleFlow
+from lewm.models.intent_actor import IntentActor
 from lewm.models.jepa import JEPA
+from lewm.models.path_actor import PathActor
 from lewm.models.predictor import ActionEncoder, Predictor
 from lewm.models.prefix_predictor import PrefixPredictor
 from lewm.models.projector import MLPProjector
@@ -19,16 +22,26 @@ PROJECTORS = {
 FLOWS = {"affine_coupling": InvertibleFlow}
 PREDICTORS = {"adaln": Predictor, "affine": AffinePredictor, "prefix": PrefixPredictor}
 ACTION_ENCODERS = {"mlp": ActionEncoder}
+ACTORS: dict[str, type[Actor]] = {"intent": IntentActor, "path": PathActor}
 
 __all__ = [
     "ACTION_ENCODERS",
+    "ACTORS",
     "ENCODERS",
     "FLOWS",
     "JEPA",
     "PREDICTORS",
     "PROJECTORS",
     "ActionEncoder",
+    "Actor",
     "AffinePredictor",
 ]
-__all__ += ["AutoCompressingNetwork", "EuclideanAttention", "InvertibleFlow", "MLPProjector", "Predictor"]
-__all__ += ["PrefixPredictor", "ViTEncoder"]
+__all__ += [
+    "AutoCompressingNetwork",
+    "EuclideanAttention",
+    "IntentActor",
+    "InvertibleFlow",
+    "MLPProjector",
+    "PathActor",
+]
+__all__ += ["Predictor", "PrefixPredictor", "ViTEncoder"]

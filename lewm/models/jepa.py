@@ -5,6 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lewm.models.actor import Actor
 from lewm.models.affine_predictor import AffinePredictor
 from lewm.models.prefix_predictor import PrefixPredictor
 from lewm.models.vit import ViTEncoder
@@ -22,6 +23,7 @@ class JEPA(nn.Module):
       context: most frames that a prediction sees; with a PrefixPredictor, most steps that one reaches ahead.
       flow: (B, T, D) -> (B, T, D) with an `inverse`, from the projector's output to the embeddings, or None. It is
         not applied to predictions: predictor and predictor_projector map embeddings to embeddings.
+      actor: action law that is trained with the encoder, or None.
     """
 
     def __init__(
@@ -34,11 +36,12 @@ class JEPA(nn.Module):
         predictor_projector: nn.Module,
         context: int,
         flow: nn.Module | None,
+        actor: Actor | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.projector = encoder, projector
         self.action_encoder, self.predictor, self.predictor_projector = action_encoder, predictor, predictor_projector
-        self.context, self.flow = context, flow
+        self.context, self.flow, self.actor = context, flow, actor
 
     def fit_normalization(self, pixels: Tensor) -> None:
         """Fits the normalization of the input to (B, T, C, h, w) uint8 frames of the training split."""

@@ -3,6 +3,7 @@
 from lewm.planning.cem import CEM
 from lewm.planning.gradient import Gradient
 from lewm.planning.grasp import GRASP
+from lewm.planning.guarded import Guarded, NoSearch
 from lewm.planning.icem import ICEM
 from lewm.planning.mpc import MPC
 from lewm.planning.mppi import MPPI
@@ -10,12 +11,26 @@ from lewm.planning.protocols import Planner
 from lewm.planning.random_shooting import RandomShooting
 
 PLANNERS: dict[str, type[Planner]] = {
+    "actor": NoSearch,
     "cem": CEM,
     "gradient": Gradient,
     "grasp": GRASP,
+    "guarded": Guarded,
     "icem": ICEM,
     "mppi": MPPI,
     "random_shooting": RandomShooting,
 }
 
-__all__ = ["CEM", "GRASP", "ICEM", "MPC", "MPPI", "PLANNERS", "Gradient", "Planner", "RandomShooting"]
+__all__ = [
+    "CEM",
+    "GRASP",
+    "ICEM",
+    "MPC",
+    "MPPI",
+    "PLANNERS",
+    "Gradient",
+    "Guarded",
+    "NoSearch",
+    "Planner",
+    "RandomShooting",
+]

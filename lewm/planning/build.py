@@ -1,7 +1,7 @@
 """Construction of control from configurations."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -10,16 +10,16 @@ from lewm.config import Component, PlanningConfig, build, suggestion
 from lewm.errors import InputError
 from lewm.planning import PLANNERS
 from lewm.planning.costs import GOAL_COSTS, GoalCost
-from lewm.planning.latent_planners import Amortized, Guarded, LatentPlanner, Search, Seeded
+from lewm.planning.latent_planners import Amortized, Cheaper, LatentPlanner, Search, Seeded
 from lewm.planning.mpc import MPC
-from lewm.planning.proposal import InverseDynamics, Proposal
+from lewm.planning.proposal import ActionLaw, Proposal
 from lewm.planning.protocols import Planner, WorldModel
 from lewm.planning.rollout_cost import SharedRollout
 
-PROPOSALS = ("none", "amortized", "seeded", "guarded")
+PROPOSALS = ("none", "amortized", "seeded", "cheaper")
 """Values of planning.proposal."""
 
-RENAMED = {"alone": "amortized", "initial": "seeded"}
+RENAMED = {"alone": "amortized", "initial": "seeded", "guarded": "cheaper"}
 """Former values of planning.proposal."""
 
 
@@ -32,6 +32,7 @@ def build_mpc(
     high: Tensor,
     seed: int,
     heads: Mapping[str, nn.Module] | None = None,
+    actor: ActionLaw | None = None,
 ) -> MPC:
     """Builds control with a model.
 
@@ -43,6 +44,7 @@ def build_mpc(
       low, high: (A,) or (K, a) bounds of an action block in normalized space.
       seed: seed of the planner's noise.
       heads: heads that were fitted to the model's embeddings, by name; asked only for what is needed.
+      actor: the model's actor, which proposes in place of an inverse-dynamics head.
 
     Raises:
       InputError: a value is not allowed, or a head is missing.
@@ -53,13 +55,20 @@ def build_mpc(
             f"planning.num_executed={planning.num_executed} must be between 1 and planning.horizon={planning.horizon}"
         )
     search = build(PLANNERS, planner, "planner", low=low, high=high)
+    bounds = low.flatten(), high.flatten()
+    proposal, wanted_by = planning.proposal, f"planning.proposal={planning.proposal}"
+    if proposal == "none" and hasattr(search, "proposal"):
+        proposal, wanted_by = search.proposal, f"planner={planner['name']}"
     return MPC(
         model=model,
         rollout=rollout,
-        planner=_latent_planner(planning.proposal, search, model, rollout.window, low, high, heads),
+        planner=_latent_planner(
+            proposal, search, lambda: Proposal(model, _law(wanted_by, actor, heads), rollout.window, *bounds)
+        ),
         goal_cost=build_goal_cost(planning.goal_cost, heads),
         context=planning.context,
         horizon=planning.horizon,
+        subgoal=planning.subgoal,
         seed=seed,
     )
 
@@ -87,15 +96,7 @@ def build_goal_cost(config: str | Component, heads: Mapping[str, nn.Module]) -> 
     return cast(GoalCost, build(GOAL_COSTS, component, "planning.goal_cost", **arguments))
 
 
-def _latent_planner(
-    proposal: str,
-    search: Planner,
-    model: WorldModel,
-    window: int,
-    low: Tensor,
-    high: Tensor,
-    heads: Mapping[str, nn.Module],
-) -> LatentPlanner:
+def _latent_planner(proposal: str, search: Planner, make_proposal: Callable[[], Proposal]) -> LatentPlanner:
     """The planner that planning.proposal names."""
     if proposal in RENAMED:
         raise InputError(f"planning.proposal={proposal} has another name: give planning.proposal={RENAMED[proposal]}")
@@ -103,11 +104,18 @@ def _latent_planner(
         raise InputError(f"unknown planning.proposal={proposal!r}{suggestion(proposal, PROPOSALS)}")
     if proposal == "none":
         return Search(search)
-    head = cast(InverseDynamics, _head(heads, "inverse_dynamics", f"planning.proposal={proposal}"))
-    proposed = Proposal(model, head, window, low.flatten(), high.flatten())
+    proposed = make_proposal()
     if proposal == "amortized":
         return Amortized(proposed)
-    return Seeded(search, proposed) if proposal == "seeded" else Guarded(search, proposed)
+    return Seeded(search, proposed) if proposal == "seeded" else Cheaper(search, proposed)
+
+
+def _law(wanted_by: str, actor: ActionLaw | None, heads: Mapping[str, nn.Module]) -> ActionLaw:
+    """The actor, or the inverse-dynamics head where the model was trained without one."""
+    if actor is not None:
+        return actor
+    head = _head(heads, "inverse_dynamics", wanted_by)
+    return lambda z, past_actions, z_goal: cast(Tensor, head(z, z_goal))
 
 
 def _head(heads: Mapping[str, nn.Module], name: str, key: str) -> Any:

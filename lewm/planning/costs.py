@@ -45,6 +45,24 @@ class MinimumDistance:
 
 
 @dataclass(frozen=True)
+class PrefixDistance:
+    """Squared distance to the goal after the first model steps, those that are executed: what comes later is free.
+
+    Attributes:
+      num_steps: model steps that count; beyond the horizon it is the horizon.
+    """
+
+    num_steps: int
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1:
+            raise InputError(f"num_steps={self.num_steps} must be at least 1")
+
+    def __call__(self, z_next: Tensor, z_goal: Tensor, actions: Tensor) -> Tensor:
+        return squared_distance(z_next[:, :, : self.num_steps][:, :, -1], z_goal[:, None])
+
+
+@dataclass(frozen=True)
 class DiscountedDistance:
     """Sum over the horizon of squared distances to the goal, that of model step t (from 0) times discount^t.
 
@@ -116,6 +134,7 @@ GOAL_COSTS: dict[str, type[GoalCost]] = {
     "last_distance": LastDistance,
     "mean_distance": MeanDistance,
     "minimum_distance": MinimumDistance,
+    "prefix_distance": PrefixDistance,
     "discounted_distance": DiscountedDistance,
     "control_penalty": ControlPenalty,
     "temporal_distance": TemporalDistanceCost,

@@ -1,4 +1,4 @@
-"""Latent planners: with a search, with an inverse-dynamics head, or with both."""
+"""Latent planners: with a search, with an action law, or with both."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Amortized:
-    """The proposal of a head, without a search. Its cost is unknown: nan.
+    """The proposal of an action law, without a search. Its cost is unknown: nan.
 
     Attributes:
       proposal: proposes action sequences.
@@ -90,7 +90,7 @@ class Amortized:
 
 @dataclass(frozen=True)
 class Seeded:
-    """A search that starts from the proposal of a head.
+    """A search that starts from the proposal of an action law.
 
     Attributes:
       search: planner that searches the action sequences.
@@ -108,7 +108,7 @@ class Seeded:
 
 
 @dataclass(frozen=True)
-class Guarded:
+class Cheaper:
     """A search that starts from the rest of the last plan, and a proposal: the plan of lower predicted cost.
 
     A proposal whose cost is not finite loses.
@@ -120,7 +120,7 @@ class Guarded:
 
     search: Planner
     proposal: Proposal
-    name: ClassVar[str] = "guarded"
+    name: ClassVar[str] = "cheaper"
     uses_mean: ClassVar[bool] = True
 
     def __call__(self, problem: PlanningProblem, on_iteration: OnIteration | None = None) -> Plan:

@@ -63,6 +63,7 @@ class MPC:
       goal_cost: cost of imagined embeddings and actions.
       context: frames that control remembers.
       horizon: H, model steps that a plan looks ahead.
+      subgoal: share of the straight latent way to the goal at which each plan aims; 1 is the goal itself.
       seed: seed of the planner's noise, which is a function of (seed, episode, plan).
     """
 
@@ -72,6 +73,7 @@ class MPC:
     goal_cost: GoalCost
     context: int
     horizon: int
+    subgoal: float
     seed: int
 
     def __post_init__(self) -> None:
@@ -182,10 +184,12 @@ class MPC:
     def _problem(self, state: MPCState) -> PlanningProblem:
         """The planning problem of episodes that have seen equally many frames."""
 
-        def make_cost() -> RolloutCost:
-            return action_cost(self.model, self.rollout, self.goal_cost, state.z, state.actions, state.z_goal)
+        z_goal = torch.lerp(state.z[:, -1], state.z_goal, self.subgoal)
 
-        return PlanningProblem(state.z, state.actions, state.z_goal, state.mean, self.noise(state), make_cost)
+        def make_cost() -> RolloutCost:
+            return action_cost(self.model, self.rollout, self.goal_cost, state.z, state.actions, z_goal)
+
+        return PlanningProblem(state.z, state.actions, z_goal, state.mean, self.noise(state), make_cost)
 
     def noise(self, state: MPCState) -> Generators:
         """Sources of noise of the next plan of each episode: generators, or KeyedNoise on a GPU."""

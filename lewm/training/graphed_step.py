@@ -17,7 +17,7 @@ class StepResult(NamedTuple):
     """What a training step leaves behind, on the device and detached.
 
     Attributes:
-      losses: (3,) total, prediction error and regularizer.
+      losses: (4,) the numbers of a Loss.
       z: (B, T, D) float32 embeddings.
       grad_norm: () norm of the gradient before it was clipped.
     """

@@ -14,7 +14,7 @@ from lewm.data.episodes import Episodes
 from lewm.data.identity import DatasetIdentity
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
-from lewm.models import ACTION_ENCODERS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS, AffinePredictor
+from lewm.models import ACTION_ENCODERS, ACTORS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS, AffinePredictor
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ class ModelSpec:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
         """Inverse of dataclasses.asdict(). Unknown keys are ignored: later versions may have more."""
+        if isinstance(values.get("model"), dict):  # models of earlier versions name no actor
+            values = values | {"model": {"actor": None, **values["model"]}}
         return cast(ModelSpec, from_dict(known_keys(values, cls), cls))
 
     @property
@@ -157,6 +159,9 @@ def build_model(config: ModelConfig, image_size: int, action_dim: int) -> JEPA:
         if isinstance(predictor, AffinePredictor)
         else projector(predictor.output_dim),
         context=config.context,
-        # Last, so that the other parts begin with the weights that they have without a flow.
+        # Last, so that the other parts begin with the weights that they have without them.
         flow=None if config.flow is None else build(FLOWS, config.flow, "flow", dim=config.embedding_dim),
+        actor=None
+        if config.actor is None
+        else build(ACTORS, config.actor, "actor", embedding_dim=config.embedding_dim, action_dim=action_dim),
     )

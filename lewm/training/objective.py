@@ -1,4 +1,4 @@
-"""Training objective: next-embedding prediction and one regularizer (LeWM, section 3.2)."""
+"""Training objective: next-embedding prediction, one regularizer (LeWM, section 3.2) and the actor, if there is one."""
 
 import math
 from typing import NamedTuple
@@ -14,17 +14,19 @@ from lewm.regularizers import Regularizer, build_regularizer
 
 
 class Loss(NamedTuple):
-    """Loss of a batch and its two terms, each () float32.
+    """Loss of a batch and its terms, each () float32.
 
     Attributes:
-      total: prediction + weight x regularizer.
+      total: prediction + weight x regularizer + actor.
       prediction: mean squared error of the predicted embeddings.
       regularizer: value of the regularizer, without its weight.
+      actor: loss of the actor, weights included; 0 without one.
     """
 
     total: Tensor
     prediction: Tensor
     regularizer: Tensor
+    actor: Tensor
 
 
 class Objective(nn.Module):
@@ -61,8 +63,11 @@ class Objective(nn.Module):
         z_next = self.model.predict_clip(z, clip.actions, self.rollout_steps)
         prediction = (z_next.float() - z[:, 1:].float()).square().mean()
         regularizer = self.regularizer(z, generator=generator)
-        loss = Loss(prediction + self.regularizer_weight * regularizer, prediction, regularizer)
-        return loss, z.detach().float()
+        total, actor = prediction + self.regularizer_weight * regularizer, torch.zeros_like(prediction)
+        if self.model.actor is not None:
+            actor = self.model.actor.loss(z, clip.actions)
+            total = total + actor
+        return Loss(total, prediction, regularizer, actor), z.detach().float()
 
 
 def build_objective(model: JEPA, config: Component, rollout_steps: int = 1) -> Objective:

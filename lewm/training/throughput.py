@@ -44,7 +44,8 @@ def count_model_flops(model: JEPA, spec: ModelSpec, batch_size: int, num_frames:
 
     def step() -> None:
         z = shapes.encode(pixels)
-        (shapes.predict_clip(z, actions, rollout_steps) - z[:, 1:]).square().mean().backward()
+        loss = (shapes.predict_clip(z, actions, rollout_steps) - z[:, 1:]).square().mean()
+        (loss if shapes.actor is None else loss + shapes.actor.loss(z, actions)).backward()
 
     with torch.compiler.set_stance("force_eager"):
         return count_flops(step)

@@ -86,7 +86,9 @@ class Trainer:
             group["lr"] = torch.tensor(config.training.learning_rate, device=device)
         self.schedule = Schedule(config.training, device)
         self._directions = torch.Generator(device)
-        self._losses = torch.zeros(config.training.log_every, 3, device=device)  # of the steps since the last log
+        self._losses = torch.zeros(
+            config.training.log_every, len(Loss._fields), device=device
+        )  # of the steps since the last log
         switches = choose_switches(config.training, accelerator, self.regularizer)
         if switches.compile:
             compile_blocks(self.model)
@@ -209,7 +211,7 @@ class Trainer:
         return cast(list[float], losses[place])
 
     def _log(self, tracker: Tracker | None, index: int, result: StepResult, meter: Meter) -> None:
-        total, prediction, regularizer = self._finite_losses(index)
+        total, prediction, regularizer, actor = self._finite_losses(index)
         z = cast(Tensor, self.accelerator.gather(result.z))
         if tracker is None:
             return
@@ -217,6 +219,7 @@ class Trainer:
             "loss/total": total,
             "loss/prediction": prediction,
             "loss/regularizer": regularizer,
+            **({} if self.model.actor is None else {"loss/actor": actor}),
             "regularizer/weight": self._plain_objective.regularizer_weight.item(),
             "regularizer/statistic": self.regularizer.statistic(regularizer, self.config.training.batch_size),
             "train/prediction_over_copy_last": prediction / copy_last_loss(z),

@@ -10,7 +10,7 @@ from lewm.errors import InputError
 from lewm.planning import CEM, MPC
 from lewm.planning.costs import LastDistance, MeanDistance
 from lewm.planning.keyed_noise import KeyedNoise
-from lewm.planning.latent_planners import Amortized, Guarded, Search, Seeded
+from lewm.planning.latent_planners import Amortized, Cheaper, Search, Seeded
 from lewm.planning.proposal import Proposal
 from lewm.planning.protocols import Plan
 from lewm.seeding import derive_seed
@@ -33,7 +33,7 @@ CHEAPEST = CEM(-BOUND, BOUND, num_samples=64, num_elites=8, num_iterations=6, st
 
 
 def make_mpc(model, context=1, horizon=4, window=3, **changes):
-    arguments = {"planner": Search(CHEAPEST), "goal_cost": LastDistance(), "seed": 0}
+    arguments = {"planner": Search(CHEAPEST), "goal_cost": LastDistance(), "subgoal": 1.0, "seed": 0}
     rollout = FoldedRollout(model, window, batch_size=1000)
     return MPC(model=model, rollout=rollout, context=context, horizon=horizon, **arguments | changes)
 
@@ -237,12 +237,12 @@ def test_where_no_episode_plans_or_observes_nothing_changes():
         )
 
 
-def towards_the_goal(z, z_goal):
+def towards_the_goal(z, past_actions, z_goal):
     return 0.9 * (z_goal - z[:, -1])
 
 
-def away_from_the_goal(z, z_goal):
-    return -towards_the_goal(z, z_goal)
+def away_from_the_goal(z, past_actions, z_goal):
+    return -towards_the_goal(z, past_actions, z_goal)
 
 
 def stands_still(cost, mean, *, generator, on_iteration=None):
@@ -284,13 +284,13 @@ def test_a_search_can_begin_at_the_proposal():
     [(towards_the_goal, Amortized(proposal_of(towards_the_goal))), (away_from_the_goal, Search(stands_still))],
 )
 def test_of_plan_and_proposal_the_cheaper_is_taken(head, better):
-    guarded, expected = (plan_of(with_planner(each)) for each in (Guarded(stands_still, proposal_of(head)), better))
+    cheaper, expected = (plan_of(with_planner(each)) for each in (Cheaper(stands_still, proposal_of(head)), better))
     moves = slice(0, 2)  # the third episode is at its goal, where both do the same
-    torch.testing.assert_close(guarded.actions[moves], expected.actions[moves])
-    assert guarded.cost.isfinite().all()
+    torch.testing.assert_close(cheaper.actions[moves], expected.actions[moves])
+    assert cheaper.cost.isfinite().all()
 
 
-@pytest.mark.parametrize("kind", [Seeded, Guarded])
+@pytest.mark.parametrize("kind", [Seeded, Cheaper])
 def test_each_iteration_of_a_search_with_a_proposal_is_reported(kind):
     seen = []
     mpc = with_planner(kind(CHEAPEST, proposal_of(towards_the_goal)))
@@ -315,5 +315,17 @@ class Overflowing:
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_a_proposal_whose_cost_is_not_finite_loses(value):
     fake = Overflowing(value)
-    plan = plan_of(with_planner(Guarded(fake, proposal_of(towards_the_goal)), goal_cost=fake.judge))
+    plan = plan_of(with_planner(Cheaper(fake, proposal_of(towards_the_goal)), goal_cost=fake.judge))
     assert (plan.actions == 0).all() and (plan.cost == 0).all()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_plan_aims_at_a_share_of_the_straight_way_to_the_goal(share):
+    mpc = with_planner(Amortized(proposal_of(lambda z, past_actions, z_goal: z_goal - z[:, -1])), subgoal=share)
+    first = (share * (GOALS - STARTS)).clamp(-MAX_ACTION, MAX_ACTION)
+    torch.testing.assert_close(plan_of(mpc).actions[:, 0], first)
+
+
+def test_a_search_goes_to_the_subgoal_and_not_beyond():
+    plan = plan_of(make_mpc(AdditiveModel(), subgoal=0.5))
+    torch.testing.assert_close(STARTS + plan.actions.sum(1), STARTS + 0.5 * (GOALS - STARTS), atol=0.1, rtol=0)

@@ -18,7 +18,8 @@ class StraightHead:
     def __init__(self):
         self.num_frames = []
 
-    def __call__(self, z, z_goal):
+    def __call__(self, z, past_actions, z_goal):
+        assert past_actions.shape[1] == z.shape[1] - 1
         self.num_frames.append(z.shape[1])
         return z_goal - z[:, -1]
 
@@ -73,5 +74,5 @@ def test_an_episode_does_not_depend_on_its_neighbours():
 
 def test_it_carries_no_gradient_of_its_head():
     head = torch.nn.Linear(WIDTH, WIDTH)
-    actions, _ = propose(head=lambda z, z_goal: head(z_goal - z[:, -1]))
+    actions, _ = propose(head=lambda z, past_actions, z_goal: head(z_goal - z[:, -1]))
     assert not actions.requires_grad

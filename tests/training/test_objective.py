@@ -16,6 +16,8 @@ BATCH, FRAMES, DIM, ACTIONS = 5, 4, 3, 2
 class LinearModel(nn.Module):
     """z = pixels @ encoder, and z' = z + actions @ dynamics."""
 
+    actor = None
+
     def __init__(self):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
@@ -142,3 +144,19 @@ def test_the_copy_last_loss_is_that_of_predicting_no_change():
 
 def test_the_copy_last_loss_of_collapsed_embeddings_can_be_divided_by():
     assert 0 < copy_last_loss(torch.ones(2, 3, 4)) < 1e-9
+
+
+class Distance(nn.Module):
+    """An actor whose loss is the mean square of what leads from each frame to the next, less the actions' mean."""
+
+    def loss(self, z, actions):
+        return (z[:, 1:] - z[:, :-1]).float().square().mean() - actions.mean()
+
+
+def test_an_actor_adds_its_loss_to_the_total(objective, clip):
+    without, _ = objective(clip, generator())
+    objective.model.actor = Distance()
+    loss, z = objective(clip, generator())
+    assert without.actor == 0 and torch.equal(loss.actor, Distance().loss(z, clip.actions))
+    torch.testing.assert_close(loss.total, without.total + loss.actor)
+    assert torch.equal(loss.prediction, without.prediction) and torch.equal(loss.regularizer, without.regularizer)

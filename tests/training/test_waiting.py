@@ -56,6 +56,8 @@ def trainer(*overrides):
         ("regularizer=none", "training.rollout_steps=3"),
         ("regularizer=none", "model.predictor=affine", "training.rollout_steps=2"),
         ("regularizer=none", PREFIX),
+        ("actor=intent",),
+        ("actor=path",),
     ],
     ids=lambda words: ",".join(words),
 )
@@ -67,7 +69,7 @@ def test_no_part_of_a_step_reads_a_number(words):
         torch.empty(8, 4, 2, device="meta"),
     )
     result = step.update(clip)
-    assert (result.losses.shape, result.z.shape, result.grad_norm.shape) == ((3,), (8, 4, 8), ())
+    assert (result.losses.shape, result.z.shape, result.grad_norm.shape) == ((4,), (8, 4, 8), ())
     assert {tensor.device.type for tensor in result} == {"meta"}
 
 

@@ -1,0 +1,75 @@
+"""Intent actor: one Gaussian action law for the next frame and for a far goal (INTACT, arXiv 2607.26056)."""
+
+import torch
+from torch import Tensor, nn
+
+from lewm.errors import InputError
+from lewm.models.actor import Actor, normalized_mlp
+
+MIN_LOG_STD, MAX_LOG_STD = -5.0, 2.0
+"""Bounds of the logarithm of the standard deviation of a normalized action."""
+
+
+class IntentActor(Actor):
+    """MLP from [z, m, z * m, last action block] to a Gaussian of the next block, m being the latent way to go.
+
+    Two conditions are trained: m = z_next - z, and m = z_last - z with the last frame of the clip as a goal, through
+    which no gradient flows. The loss is the negative log-likelihood, its mean over the numbers of an action block.
+
+    Args:
+      embedding_dim: D.
+      action_dim: A.
+      hidden_dim: width of the hidden layers.
+      num_layers: number of hidden layers.
+      local_weight: weight of the loss for the next frame.
+      goal_weight: weight of the loss for the goal.
+      sees_action: whether it sees the action block before; at the start of an episode or clip a learned vector stands
+        for it.
+
+    Raises:
+      InputError: a size is too small, or a weight is negative.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        action_dim: int,
+        hidden_dim: int,
+        num_layers: int,
+        local_weight: float,
+        goal_weight: float,
+        sees_action: bool,
+    ) -> None:
+        super().__init__()
+        if min(local_weight, goal_weight) < 0:
+            raise InputError(f"local_weight={local_weight} and goal_weight={goal_weight} must be at least 0")
+        self.local_weight, self.goal_weight, self.sees_action = local_weight, goal_weight, sees_action
+        self.mlp = normalized_mlp((3 + sees_action) * embedding_dim, 2 * action_dim, hidden_dim, num_layers)
+        if sees_action:
+            self.embed_action = nn.Linear(action_dim, embedding_dim)
+            self.no_action = nn.Parameter(torch.zeros(embedding_dim))
+
+    def forward(self, z: Tensor, past_actions: Tensor, z_goal: Tensor) -> Tensor:
+        before = self._before(past_actions[:, -1:], len(z))[:, -1] if self.sees_action else None
+        return self._gaussian(z[:, -1], z_goal - z[:, -1], before)[0]
+
+    def loss(self, z: Tensor, actions: Tensor) -> Tensor:
+        before = self._before(actions[:, :-1], len(z)) if self.sees_action else None
+        local = self._surprise(z[:, :-1], z[:, 1:] - z[:, :-1], before, actions)
+        goal = self._surprise(z[:, :-1], z[:, -1:].detach() - z[:, :-1], before, actions)
+        return self.local_weight * local + self.goal_weight * goal
+
+    def _before(self, actions: Tensor, num: int) -> Tensor:
+        """(B, t, A) action blocks -> (B, 1 + t, D): what stands for an unknown one, then their embeddings."""
+        return torch.cat([self.no_action.expand(num, 1, -1), self.embed_action(actions)], dim=1)
+
+    def _gaussian(self, z: Tensor, way: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(..., D) embeddings, ways to go, and action embeddings -> (..., A) means and logarithms of the deviations."""
+        seen = [z, way, z * way] + ([] if before is None else [before])
+        mean, log_std = self.mlp(torch.cat(seen, dim=-1)).float().chunk(2, dim=-1)
+        return mean, log_std.clamp(MIN_LOG_STD, MAX_LOG_STD)
+
+    def _surprise(self, z: Tensor, way: Tensor, before: Tensor | None, actions: Tensor) -> Tensor:
+        """() negative log-likelihood of the actions, up to the constant."""
+        mean, log_std = self._gaussian(z, way, before)
+        return (0.5 * ((actions.float() - mean) * torch.exp(-log_std)).square() + log_std).mean()
