@@ -36,6 +36,9 @@ DEFAULTS = {
 }
 """Files of configs/ with the values of keys that older runs lack, by group."""
 
+LATER_COMPONENTS = {"optimizer": "optimizer/adamw.yaml"}
+"""Files of configs/ with the components that older runs lack, by key."""
+
 
 def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
     """Makes an instance of `schema` of nested values.
@@ -147,6 +150,7 @@ def read_run_config(path: Path) -> TrainConfig:
             own, default = own.get(key) if isinstance(own, dict) else None, default[key]
         if isinstance(own, dict):
             own |= {key: value for key, value in default.items() if key not in own}
+    values = {key: read_yaml(CONFIGS / file)[key] for key, file in LATER_COMPONENTS.items()} | values
     return cast(TrainConfig, from_dict(known_keys(values, TrainConfig), TrainConfig))
 
 

@@ -129,6 +129,7 @@ class TrainingConfig:
     warmup_fraction: Share
     final_weight_fraction: NonNegative
     max_grad_norm: Annotated[float, Range(1e-6)]  # 0 would leave no gradient
+    ema_decay: Annotated[float, Range(1e-6, 0.999999)] | None  # 1 would keep the random start
     precision: str
     graph: bool | Auto
     compile: bool | Auto
@@ -180,6 +181,7 @@ class TrainConfig:
     data: DataConfig
     model: ModelConfig
     regularizer: Component
+    optimizer: Component
     training: TrainingConfig
     heads: list[str | Component]
     planner: Component

@@ -23,6 +23,7 @@ from lewm.training.tensors import load_weights, read_tensors
 FORMAT = "lewm-model"
 VERSION = 1
 WEIGHTS, REGULARIZER, OPTIMIZER = "model.safetensors", "regularizer.safetensors", "optimizer.safetensors"
+AVERAGE = "average.safetensors"
 DESCRIPTION = "model.json"
 
 
@@ -64,36 +65,71 @@ class Checkpoint:
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 of the weights, by which heads and results name the model."""
-        return self.hashes[WEIGHTS]
+        """SHA-256 of the weights of load_weights(), by which heads and results name the model."""
+        return self.hashes[self._evaluated]
+
+    @property
+    def _evaluated(self) -> str:
+        """File of the weights to evaluate: the averaged ones, where there are any."""
+        return AVERAGE if AVERAGE in self.hashes else WEIGHTS
 
     def load_weights(self, model: nn.Module) -> None:
-        """Fills a model of this architecture. InputError: the weights are missing, damaged, NaN, or do not fit."""
+        """Fills a model of this architecture with the weights to evaluate, averaged where training.ema_decay was given.
+
+        Raises:
+          InputError: the weights are missing, damaged, NaN, or do not fit.
+        """
+        load_weights(model, self.path / self._evaluated, self.hashes.get(self._evaluated), "model")
+
+    def load_last_weights(self, model: nn.Module) -> None:
+        """Fills a model with the weights of the last step, to go on training. InputError: as for load_weights()."""
         load_weights(model, self.path / WEIGHTS, self.hashes.get(WEIGHTS), "model")
+
+    def load_average(self, model: nn.Module) -> None:
+        """Fills a model with the averaged weights. InputError: there are none, or as for load_weights()."""
+        if AVERAGE not in self.hashes:
+            raise InputError(f"{self.path} holds no averaged weights: resume it with training.ema_decay=null")
+        load_weights(model, self.path / AVERAGE, self.hashes[AVERAGE], "model")
 
     def load_regularizer(self, regularizer: nn.Module) -> None:
         """Fills the buffers of a regularizer, such as a calibration. InputError: as for the weights."""
         load_weights(regularizer, self.path / REGULARIZER, self.hashes.get(REGULARIZER), "regularizer")
 
     def load_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Fills an optimizer of the model's parameters. InputError: a tensor is missing, or does not fit."""
-        state: dict[int, dict[str, Tensor]] = {}
+        """Fills an optimizer of the model's parameters. InputError: a tensor is missing, or does not fit.
+
+        Parameters may be in other groups than when it was written: they are named by their positions in the model.
+        """
+        groups = optimizer.state_dict()["param_groups"]
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        places = {position: place for place, position in enumerate(parameter_positions(optimizer))}
+        state: dict[int, dict[str, Tensor]] = {place: {} for place in places.values()}
         try:
             for name, value in read_tensors(self.path / OPTIMIZER, self.hashes.get(OPTIMIZER)).items():
-                index, key = name.split(".")
-                if value.dim() and value.shape != parameters[int(index)].shape:
+                position, key = name.split(".")
+                place = places[int(position)]
+                if value.dim() and value.shape != parameters[place].shape:
                     raise ValueError(f"{name} has the shape {tuple(value.shape)}")
-                state.setdefault(int(index), {})[key] = value
-        except (ValueError, IndexError) as error:
+                state[place][key] = value
+        except (ValueError, KeyError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"the optimizer in {self.path} does not fit the model: {error}") from None
-        keys = set().union(*state.values())
-        lacking = [i for i in range(len(parameters)) if state.get(i, {}).keys() != keys]
-        if self.step and (lacking or not keys):
-            raise InputError(f"the optimizer in {self.path} lacks tensors of {len(lacking)} parameters")
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        lacking = 0
+        for group in groups:
+            keys = set().union(*(state[place] for place in group["params"]))
+            lacking += sum(state[place].keys() != keys or not keys for place in group["params"])
+        if self.step and lacking:
+            raise InputError(f"the optimizer in {self.path} lacks tensors of {lacking} parameters")
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def parameter_positions(optimizer: torch.optim.Optimizer) -> list[int]:
+    """Positions of an optimizer's parameters among those of the model: what its groups say, else their own order."""
+    counts = iter(range(sum(len(group["params"]) for group in optimizer.param_groups)))
+    numbered = [[next(counts) for _ in group["params"]] for group in optimizer.param_groups]
+    groups = zip(optimizer.param_groups, numbered, strict=True)
+    return [position for group, own in groups for position in group.get("positions", own)]
 
 
 class Snapshot(NamedTuple):
@@ -102,19 +138,31 @@ class Snapshot(NamedTuple):
     Attributes:
       weights: state of the model.
       regularizer: buffers of the regularizer.
-      optimizer: state of the optimizer by "parameter.name".
+      optimizer: state of the optimizer by "position of the parameter.name".
+      average: state of the averaged model; empty where nothing is averaged.
     """
 
     weights: dict[str, Tensor]
     regularizer: dict[str, Tensor]
     optimizer: dict[str, Tensor]
+    average: dict[str, Tensor]
 
     @classmethod
-    def take(cls, model: nn.Module, regularizer: nn.Module, optimizer: torch.optim.Optimizer) -> "Snapshot":
+    def take(
+        cls,
+        model: nn.Module,
+        regularizer: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: nn.Module | None = None,
+    ) -> "Snapshot":
         """Copies the states."""
-        entries: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
-        moments = {f"{index}.{key}": value for index, entry in entries.items() for key, value in entry.items()}
-        return cls(_copied(model.state_dict()), _copied(regularizer.state_dict()), _copied(moments))
+        weights, entries = _copied(model.state_dict()), optimizer.state_dict()["state"]
+        positions = parameter_positions(optimizer) if entries else []
+        moments = {
+            f"{positions[place]}.{key}": value for place, entry in entries.items() for key, value in entry.items()
+        }
+        averaged = _copied(average.state_dict()) if average is not None else {}
+        return cls(weights, _copied(regularizer.state_dict()), _copied(moments), averaged)
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -154,7 +202,8 @@ def save_checkpoint(
     path = folder / f"step_{step:07d}"
     for remains in folder.glob("*.partial"):  # a killed process left them
         shutil.rmtree(remains)
-    tensors = dict(zip((WEIGHTS, REGULARIZER, OPTIMIZER), snapshot, strict=True))
+    parts = dict(zip((WEIGHTS, REGULARIZER, OPTIMIZER, AVERAGE), snapshot, strict=True))
+    tensors = {name: values for name, values in parts.items() if values or name != AVERAGE}
     with whole_folder(path) as partial:
         try:
             for name, values in tensors.items():

@@ -64,10 +64,9 @@ class Schedule:
         return self.position >= self._training.num_steps
 
     @property
-    def learning_rate(self) -> float:
-        """Learning rate of the next step."""
-        training = self._training
-        return training.learning_rate * learning_rate(self.position, training.num_steps, training.warmup_fraction)
+    def rate_factor(self) -> float:
+        """Factor of the peak learning rates at the next step."""
+        return learning_rate(self.position, self._training.num_steps, self._training.warmup_fraction)
 
     @property
     def weight_factor(self) -> float:

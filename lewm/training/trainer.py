@@ -27,10 +27,12 @@ from lewm.training.graphed_step import GraphedStep, StepResult
 from lewm.training.interrupt import Interrupt
 from lewm.training.model_spec import ModelSpec
 from lewm.training.objective import Loss, Objective
+from lewm.training.optimizers import build_optimizer
 from lewm.training.schedule import Schedule
 from lewm.training.switches import choose_switches
 from lewm.training.tensors import not_finite
 from lewm.training.throughput import Meter, count_model_flops, matrix_flops_per_s
+from lewm.training.weight_average import WeightAverage
 
 Validate = Callable[[JEPA], dict[str, float]]
 
@@ -74,21 +76,17 @@ class Trainer:
         self.model, self.regularizer, self._plain_objective = objective.model, objective.regularizer, objective
         self._regularizer_weight = objective.regularizer_weight.item()
         device = accelerator.device
-        optimizer = torch.optim.AdamW(
-            [parameter for parameter in objective.parameters() if parameter.requires_grad],
-            lr=config.training.learning_rate,
-            weight_decay=config.training.weight_decay,
-            fused=True,
-            capturable=device.type == "cuda",
-        )
+        dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
+        optimizer = build_optimizer(config, objective, device, dtype)
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
         for group in self.optimizer.param_groups:
-            group["lr"] = torch.tensor(config.training.learning_rate, device=device)
+            group["lr"] = torch.tensor(group["initial_lr"], device=device)
+        decay = config.training.ema_decay
+        self._average = None if decay is None else WeightAverage(self.model, decay)
         self.schedule = Schedule(config.training, device)
         self._directions = torch.Generator(device)
-        self._losses = torch.zeros(
-            config.training.log_every, len(Loss._fields), device=device
-        )  # of the steps since the last log
+        num_terms, since_last_log = len(Loss._fields), config.training.log_every
+        self._losses = torch.zeros(since_last_log, num_terms, device=device)
         switches = choose_switches(config.training, accelerator, self.regularizer)
         if switches.compile:
             compile_blocks(self.model)
@@ -107,7 +105,9 @@ class Trainer:
           InputError: the loss or the weights become NaN or infinite; the last checkpoint is kept.
         """
         if checkpoint is not None:
-            checkpoint.load_weights(self.model)
+            checkpoint.load_last_weights(self.model)
+            if self._average is not None:
+                checkpoint.load_average(self._average.model)
             checkpoint.load_regularizer(self.regularizer)
             checkpoint.load_optimizer(self.optimizer.optimizer)
         start, seconds = (checkpoint.step, checkpoint.seconds) if checkpoint else (0, 0.0)
@@ -181,9 +181,11 @@ class Trainer:
         torch.manual_seed(derive_seed(self.config.seed, index, self.accelerator.process_index))  # dropout
         self._directions.manual_seed(derive_seed(self.config.seed, index))  # equal on all ranks
         for group in self.optimizer.param_groups:
-            group["lr"].fill_(self.schedule.learning_rate)
+            group["lr"].fill_(group["initial_lr"] * self.schedule.rate_factor)
         self._plain_objective.regularizer_weight.fill_(self._regularizer_weight * self.schedule.weight_factor)
         result = self._update(Clip(*(tensor.to(self.accelerator.device, non_blocking=True) for tensor in clip)))
+        if self._average is not None:
+            self._average.update(index)
         self._losses[index % len(self._losses)].copy_(result.losses)
         return result
 
@@ -235,7 +237,7 @@ class Trainer:
         if tracker is not None:
             self.model.eval()
             with torch.compiler.set_stance("force_eager"):  # blocks are compiled for the training batch
-                values = self.validate(self.model)
+                values = self.validate(self.model if self._average is None else self._average.model)
             self.objective.train()
             tracker.log(index, values)
             shown = {tag: value for tag, value in values.items() if not tag.startswith("gaussianity/")}
@@ -245,8 +247,9 @@ class Trainer:
 
     def _save(self, step: int, writer: CheckpointWriter) -> None:
         training = self.config.training
-        snapshot = Snapshot.take(self.model, self.regularizer, self.optimizer.optimizer)
-        if not_finite(snapshot.weights):
+        average = None if self._average is None else self._average.model
+        snapshot = Snapshot.take(self.model, self.regularizer, self.optimizer.optimizer, average)
+        if not_finite(snapshot.weights) or not_finite(snapshot.average):
             raise InputError(
                 f"weights are not finite at step {step}: lower training.learning_rate="
                 f"{training.learning_rate}; the last checkpoint is kept"

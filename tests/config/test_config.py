@@ -20,6 +20,7 @@ from lewm.config import (
     check_resumed,
     flat,
     from_dict,
+    read_run_config,
     save,
 )
 from lewm.config.command_line import check_overrides
@@ -324,6 +325,23 @@ def test_a_saved_configuration_is_read_as_it_was(tmp_path, option):
     save(config, tmp_path / "config.yaml")
     assert from_dict(OmegaConf.to_container(OmegaConf.load(tmp_path / "config.yaml")), TrainConfig) == config
     check_resumed(tmp_path / "config.yaml", config)
+
+
+def test_a_run_of_before_there_were_optimizers_to_choose_was_trained_by_adamw(tmp_path, config):
+    older = asdict(config)
+    del older["optimizer"], older["training"]["ema_decay"]
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(older)))
+    assert read_run_config(tmp_path / "config.yaml") == config
+    assert config.optimizer == {"name": "adamw"}
+    check_resumed(tmp_path / "config.yaml", config)
+    for changed in (compose("optimizer=muon"), compose("training.ema_decay=0.9")):
+        assert "was begun with" in refusal(check_resumed, tmp_path / "config.yaml", changed)
+
+
+@pytest.mark.parametrize("decay", ["0", "1", "-0.5", "1.5"])
+def test_an_average_keeps_a_share_between_0_and_1(decay):
+    assert f"training.ema_decay={float(decay)} must be at least" in refusal(compose, f"training.ema_decay={decay}")
+    assert compose("training.ema_decay=0.999").training.ema_decay == 0.999
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lewm.data.device_clips import DeviceClips
-from tests.training.test_trainer import assert_same_tensors, fit, resume, send, tensors_of, trainer_in
+from tests.training.test_trainer import assert_same_tensors, averages, fit, resume, send, tensors_of, trainer_in
 
 pytestmark = pytest.mark.gpu
 
@@ -57,6 +57,21 @@ def test_compiled_blocks_train_with_predictions_fed_back_as_the_plain_ones(tmp_p
     plain = (*PLAIN, NO_DROPOUT, *FED_BACK)
     compiled = (*plain, "training.compile=true", "training.graph=true")
     assert relative_distance(tmp_path, two_room_data, plain, compiled) < 5e-2
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_replayed_steps_of_muon_are_its_plain_steps(tmp_path, two_room_data, precision):
+    # A direction that is nothing but rounding becomes as long as any other.
+    plain = (*PLAIN, NO_DROPOUT, "optimizer=muon", f"training.precision={precision}")
+    assert relative_distance(tmp_path, two_room_data, plain, (*plain, "training.graph=true")) < 5e-2
+
+
+def test_averaged_weights_of_replayed_steps_are_those_of_plain_steps(tmp_path, two_room_data):
+    words = (*PLAIN, NO_DROPOUT, "training.ema_decay=0.5")
+    runs = [fit(tmp_path / graph, two_room_data, *words, f"training.graph={graph}") for graph in ("false", "true")]
+    plain, replayed = (averages(run)["average.projector.0.weight"] for run in runs)
+    last = runs[0].model.state_dict()["projector.0.weight"]
+    assert (replayed - plain).norm() < 0.1 * (last - plain).norm()
 
 
 def test_the_tolerance_would_notice_other_dropout_in_the_replayed_steps(tmp_path, two_room_data):
@@ -119,8 +134,9 @@ def test_these_tests_would_notice_a_wait(no_waits):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("graph", ["false", "true"])
-def test_a_step_does_not_wait_for_the_gpu(tmp_path, two_room_data, no_waits, precision, graph):
-    words = (*PLAIN, f"training.precision={precision}", f"training.graph={graph}")
+@pytest.mark.parametrize("options", [(), ("optimizer=muon", "training.ema_decay=0.9")], ids=["default", "options"])
+def test_a_step_does_not_wait_for_the_gpu(tmp_path, two_room_data, no_waits, precision, graph, options):
+    words = (*PLAIN, f"training.precision={precision}", f"training.graph={graph}", *options)
     trainer = trainer_in(tmp_path, two_room_data, *words)
     clips, rng = on_gpu(trainer, two_room_data), np.random.default_rng(0)
     batches = [rng.integers(len(clips), size=trainer.config.training.batch_size) for _ in range(6)]

@@ -11,6 +11,7 @@ from torch import nn
 
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError, one_line_errors
+from lewm.files import sha256_of
 from lewm.regularizers import SIGReg
 from lewm.training import checkpoint
 from lewm.training.checkpoint import (
@@ -21,6 +22,8 @@ from lewm.training.checkpoint import (
     latest_checkpoint,
     save_checkpoint,
 )
+from lewm.training.objective import build_objective
+from lewm.training.optimizers import build_optimizer
 from tests.disk import full_disk
 from tests.programs import TINY, compose
 from tests.runs import spec_of
@@ -111,6 +114,62 @@ def test_the_optimizer_comes_back_bit_for_bit(saved):
     path, _, optimizer = saved
     assert optimizer_tensors(optimizer)
     assert_same_tensors(optimizer_tensors(load(path)[3]), optimizer_tensors(optimizer))
+
+
+def grouped_optimizer(model, name):
+    config = compose(*TINY, f"optimizer={name}")
+    return build_optimizer(config, build_objective(model, config.regularizer), torch.device("cpu"), torch.float32)
+
+
+def test_moments_of_one_group_come_back_to_the_same_parameters_in_other_groups(saved):
+    """Checkpoints of before there were groups hold one, in the order of the modules."""
+    path, model, single = saved
+    [group], grouped = single.param_groups, grouped_optimizer(model, "adamw")
+    assert [len(each["params"]) for each in grouped.param_groups] != [len(group["params"])]
+    Checkpoint.open(path).load_optimizer(grouped)
+    for parameter in group["params"]:
+        assert single.state[parameter]
+        assert_same_tensors(grouped.state[parameter], single.state[parameter])
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_moments_of_several_groups_come_back_bit_for_bit(tmp_path, spec, name):
+    model, _ = trained(spec)
+    optimizer, other = (grouped_optimizer(model, name) for _ in range(2))
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter) if parameter.requires_grad else None
+    optimizer.step()
+    path = save(tmp_path, spec, 1, model, optimizer)
+    Checkpoint.open(path).load_optimizer(other)
+    assert {len(entry) for entry in optimizer.state.values()} == {"adamw": {3}, "muon": {1, 3}}[name]
+    assert_same_tensors(optimizer_tensors(other), optimizer_tensors(optimizer))
+    assert other.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
+
+
+def test_an_averaged_model_comes_back_beside_the_last_weights(tmp_path, spec):
+    (model, optimizer), (average, _) = trained(spec), trained(spec, seed=1)
+    path = save_checkpoint(tmp_path, spec, 3, Snapshot.take(model, SIGReg(), optimizer, average))
+    opened = Checkpoint.open(path)
+    loaded = {}
+    for name in ("load_weights", "load_last_weights", "load_average"):
+        loaded[name] = spec.build_model()
+        getattr(opened, name)(loaded[name])
+    assert_same_tensors(loaded["load_last_weights"].state_dict(), model.state_dict())
+    for name in ("load_weights", "load_average"):
+        assert_same_tensors(loaded[name].state_dict(), average.state_dict())
+    assert opened.weights_hash == sha256_of(path / "average.safetensors") != sha256_of(path / "model.safetensors")
+    cut_off("average.safetensors")(path)
+    with pytest.raises(InputError, match=r"average\.safetensors is damaged"):
+        opened.load_weights(spec.build_model())
+
+
+def test_without_an_average_the_last_weights_are_those_to_evaluate(saved, spec):
+    opened, model = Checkpoint.open(saved[0]), spec.build_model()
+    opened.load_last_weights(model)
+    assert_same_tensors(model.state_dict(), saved[1].state_dict())
+    assert opened.weights_hash == sha256_of(saved[0] / "model.safetensors")
+    with pytest.raises(InputError, match="holds no averaged weights"):
+        opened.load_average(model)
 
 
 def test_the_action_dimension_is_that_of_a_block(spec):

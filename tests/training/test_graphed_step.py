@@ -96,6 +96,19 @@ def test_a_recorded_step_made_again_is_the_step_with_every_predictor(tmp_path, t
     assert [key for key in expected if not torch.equal(actual[key], expected[key])] == []
 
 
+@pytest.mark.parametrize("word", ["optimizer=muon", "training.ema_decay=0.9"])
+def test_a_step_with_this_option_is_recorded_as_it_is(tmp_path, two_room_data, request, word):
+    expected, plain = fitted(tmp_path / "plain", two_room_data, *TINY, word)
+    request.getfixturevalue("with_recording")
+    actual, recorded = fitted(tmp_path / "recorded", two_room_data, *TINY, word)
+    assert recorded._update.num_records == 1
+    assert (plain._average is not None) == (word == "training.ema_decay=0.9")
+    if plain._average is not None:
+        actual, expected = recorded._average.model.state_dict(), plain._average.model.state_dict()
+    assert actual.keys() == expected.keys()
+    assert [key for key in expected if not torch.equal(actual[key], expected[key])] == []
+
+
 def test_the_step_is_eager_first_and_recorded_once():
     made = []
 

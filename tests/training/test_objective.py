@@ -16,10 +16,9 @@ BATCH, FRAMES, DIM, ACTIONS = 5, 4, 3, 2
 class LinearModel(nn.Module):
     """z = pixels @ encoder, and z' = z + actions @ dynamics."""
 
-    actor = None
-
     def __init__(self):
         super().__init__()
+        self.actor = None
         generator = torch.Generator().manual_seed(0)
         self.encoder = nn.Parameter(torch.randn(12, DIM, generator=generator) / 100)
         self.dynamics = nn.Parameter(torch.randn(ACTIONS, DIM, generator=generator))

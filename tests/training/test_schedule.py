@@ -51,7 +51,7 @@ def clock(monkeypatch):
 
 
 def schedule(*overrides, seconds=0.0):
-    words = ("training.num_steps=100", "training.learning_rate=2", "training.warmup_fraction=0.1", *overrides)
+    words = ("training.num_steps=100", "training.warmup_fraction=0.1", *overrides)
     return Schedule(compose(*words).training, torch.device("cpu"), seconds)
 
 
@@ -60,7 +60,7 @@ def test_without_a_time_limit_the_schedule_goes_by_steps(clock):
     for step in (0, 5, 50, 99):
         clock.seconds += 1000
         by_steps.advance(step)
-        assert by_steps.learning_rate == 2 * learning_rate(step, 100, 0.1)
+        assert by_steps.rate_factor == learning_rate(step, 100, 0.1)
         assert by_steps.weight_factor == pytest.approx(1 + 2 * step / 100)
         assert not by_steps.is_over
     by_steps.advance(100)
@@ -72,7 +72,7 @@ def test_with_a_time_limit_it_goes_by_the_clock_where_that_is_ahead(clock):
     clock.seconds = 10
     by_clock.advance(7)
     assert by_clock.position == 50
-    assert by_clock.learning_rate == 2 * learning_rate(50, 100, 0.1)
+    assert by_clock.rate_factor == learning_rate(50, 100, 0.1)
     assert by_clock.expected_steps(7) == 14
     by_clock.advance(60)
     assert by_clock.position == 60

@@ -13,7 +13,9 @@ import torch
 from lewm.data.clips import Clips
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
+from lewm.files import sha256_of
 from lewm.regularizers import Wristband
+from lewm.run import Run
 from lewm.tracking import read_metrics
 from lewm.training.checkpoint import Checkpoint, checkpoints, latest_checkpoint
 from lewm.training.schedule import learning_rate
@@ -79,10 +81,17 @@ def fit(folder, data, *overrides):
 
 
 def tensors_of(trainer):
-    """All weights, buffers and optimizer tensors, by name."""
+    """All weights, averaged weights, buffers and optimizer tensors, by name."""
     state = trainer.optimizer.optimizer.state_dict()["state"]
     moments = {f"{index}.{key}": value for index, entry in state.items() for key, value in entry.items()}
-    return {name: value.clone() for name, value in (trainer.model.state_dict() | moments).items()}
+    return {name: value.clone() for name, value in (trainer.model.state_dict() | moments | averages(trainer)).items()}
+
+
+def averages(trainer):
+    """Averaged weights and buffers, by name; none where nothing is averaged."""
+    if trainer._average is None:
+        return {}
+    return {f"average.{name}": value for name, value in trainer._average.model.state_dict().items()}
 
 
 def assert_same_tensors(actual, expected):
@@ -155,6 +164,92 @@ def test_a_run_can_be_resumed_at_every_step(tmp_path, two_room_data, whole):
     resumed = resume(tmp_path, two_room_data, *overrides)
     assert_same_tensors(tensors_of(resumed), tensors)
     assert metrics_of(resumed) == metrics_of(trainer)
+
+
+MUON_AND_AVERAGE = ("optimizer=muon", "optimizer.learning_rate=0.005", "training.ema_decay=0.5")
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory, two_room_data):
+    """The trainer of a finished run by Muon with averaged weights, and its tensors."""
+    trainer = fit(tmp_path_factory.mktemp("averaged"), two_room_data, *MUON_AND_AVERAGE)
+    return trainer, tensors_of(trainer)
+
+
+def test_a_run_by_muon_with_averaged_weights_is_the_same_run_after_an_interrupt(tmp_path, two_room_data, averaged):
+    trainer, tensors = averaged
+    stopped = trainer_in(tmp_path, two_room_data, *MUON_AND_AVERAGE, step=STOP - 1, event=send(signal.SIGINT))
+    assert not stopped.fit()
+    assert {name.split(".")[1] for name in tensors if name[0].isdigit()} == {
+        *("momentum", "step", "exp_avg", "exp_avg_sq")
+    }
+    resumed = resume(tmp_path, two_room_data, *MUON_AND_AVERAGE)
+    assert_same_tensors(tensors_of(resumed), tensors)
+    assert metrics_of(resumed) == metrics_of(trainer)
+
+
+def test_the_average_is_that_of_the_weights_after_each_step(tmp_path, two_room_data):
+    trainer = trainer_in(tmp_path, two_room_data, "training.ema_decay=0.15")
+    expected = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    step, seen = trainer.step, []
+
+    def watched(index, clip):
+        result, kept = step(index, clip), min(0.15, (1 + index) / (10 + index))
+        for name, value in trainer.model.state_dict().items():
+            mixed = kept * expected[name] + (1 - kept) * value
+            expected[name] = mixed if value.is_floating_point() else value.clone()
+        seen.append(index)
+        return result
+
+    trainer.step = watched
+    assert trainer.fit()
+    assert seen == list(range(NUM_STEPS))
+    assert not torch.equal(expected["projector.0.weight"], trainer.model.state_dict()["projector.0.weight"])
+    for name, value in averages(trainer).items():
+        torch.testing.assert_close(value, expected[name.removeprefix("average.")], msg=name)
+
+
+def test_an_average_changes_nothing_of_the_training(tmp_path, two_room_data, reference):
+    tensors = tensors_of(fit(tmp_path, two_room_data, "training.ema_decay=0.5"))
+    assert any(name.startswith("average.") for name in tensors)
+    raw = {name: value for name, value in tensors.items() if not name.startswith("average.")}
+    assert_same_tensors(raw, reference[1])
+
+
+def test_validations_and_whoever_opens_the_run_see_the_averaged_weights(averaged):
+    trainer, tensors = averaged
+    run = Run.open(trainer.config.run_dir)
+    names = {name.removeprefix("average.") for name in tensors if name.startswith("average.")}
+    assert_same_tensors(run.model.state_dict(), {name: tensors[f"average.{name}"] for name in names})
+    assert run.checkpoint.weights_hash == sha256_of(run.checkpoint.path / "average.safetensors")
+    last = metrics_of(trainer)[-1]
+    averaged_values = trainer.validate(run.model)
+    assert {tag: last[tag] for tag in averaged_values} == averaged_values
+    assert last["val/prediction"] != trainer.validate(trainer.model.eval())["val/prediction"]
+
+
+def test_a_checkpoint_without_an_average_cannot_be_gone_on_with_with_one(tmp_path, two_room_data, reference):
+    checkpoint = Checkpoint.open(latest_checkpoint(reference[0].config.run_dir))
+    trainer = trainer_in(tmp_path, two_room_data, "training.ema_decay=0.5")
+    with pytest.raises(InputError, match=r"holds no averaged weights: resume it with training\.ema_decay=null"):
+        trainer.fit(checkpoint)
+
+
+def test_each_group_has_a_learning_rate_of_its_own_on_the_same_schedule(tmp_path, two_room_data):
+    trainer = trainer_in(tmp_path, two_room_data, "optimizer=muon", "optimizer.learning_rate=0.5")
+    step, seen = trainer.step, []
+
+    def watched(index, clip):
+        result = step(index, clip)
+        seen.append([group["lr"].item() for group in trainer.optimizer.param_groups])
+        return result
+
+    trainer.step = watched
+    assert trainer.fit()
+    training = trainer.config.training
+    factors = [learning_rate(index, NUM_STEPS, training.warmup_fraction) for index in range(NUM_STEPS)]
+    peaks = [training.learning_rate] * 2 + [0.5] * 3
+    assert seen == [pytest.approx([peak * factor for peak in peaks]) for factor in factors]
 
 
 def test_these_tests_would_notice_dropout_that_is_drawn_anew(tmp_path, two_room_data, whole):
@@ -429,8 +524,10 @@ def with_ranks(folder, data_path, rank, ranks):
     finished = stopped.fit()
     resumed = tensors_of(resume(folder / "resumed", data, dropout))
     plain = fit(folder / "plain", data)
+    averaged = fit(folder / "averaged", data, *MUON_AND_AVERAGE)
     return {
         "whole": whole,
+        "averaged": tensors_of(averaged),
         "resumed": resumed,
         "plain": {name: value.clone() for name, value in plain.model.named_buffers()},
         "finished": torch.tensor(finished),
@@ -447,6 +544,7 @@ def two_ranks(tmp_path_factory, two_room_data):
 def test_two_processes_end_with_the_same_weights(two_ranks):
     first, second = two_ranks[0]
     assert_same_tensors(second["whole"], first["whole"])
+    assert_same_tensors(second["averaged"], first["averaged"])
 
 
 def test_a_run_on_two_processes_is_the_same_after_an_interrupt_of_one_bit_for_bit(two_ranks):
@@ -458,10 +556,12 @@ def test_a_run_on_two_processes_is_the_same_after_an_interrupt_of_one_bit_for_bi
     assert resumed == whole
 
 
-def test_two_processes_train_as_one_does_with_the_whole_batch(two_ranks, reference):
+@pytest.mark.parametrize("name", ["plain", "averaged"])
+def test_two_processes_train_as_one_does_with_the_whole_batch(two_ranks, name, reference, averaged):
+    alone = {"plain": reference, "averaged": averaged}[name][0]
     losses = [
         [[line[tag] for tag in line if tag.startswith("loss/")] for line in lines if "loss/total" in line]
-        for lines in (read_metrics(two_ranks[1] / "plain" / "tiny"), metrics_of(reference[0]))
+        for lines in (read_metrics(two_ranks[1] / name / "tiny"), metrics_of(alone))
     ]
     assert len(losses[0]) == NUM_STEPS
     torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), rtol=1e-3, atol=0)
