@@ -86,7 +86,7 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
         model.fit_normalization(validation.fit.pixels)
         if initial:
             initial.load_weights(model)
-        objective = build_objective(model, config.regularizer)
+        objective = build_objective(model, config.regularizer, config.training.rollout_steps)
         heads = {head.name: build_head(head, spec) for head in head_configs}
         Agent.of(spec, model, config.planner, config.planning, config.seed, heads, "cpu")  # finds mistakes by now
 
@@ -117,10 +117,27 @@ def check_parts(config: TrainConfig) -> None:
         make_env(config.env).close()
         build(EXPERTS, config.env.collection.expert, "expert")
     build(PLANNERS, config.planner, "planner", low=torch.zeros(1), high=torch.ones(1))
-    if config.training.num_frames > config.model.context + 1:
+    check_clips(config)
+
+
+def check_clips(config: TrainConfig) -> None:
+    """Refuses clips that do not fit the model's context and the predictions that are fed back."""
+    num_frames, steps, context = config.training.num_frames, config.training.rollout_steps, config.model.context
+    if config.model.predictor.get("name") == "prefix" and (steps != 1 or num_frames != context + 1):
         raise InputError(
-            f"training.num_frames={config.training.num_frames} asks for longer contexts than"
-            f" model.context={config.model.context} and the frame after it: change one of them"
+            f"predictor=prefix predicts model.context={context} steps ahead without feeding back: give"
+            f" training.num_frames={context + 1} and training.rollout_steps=1, not {num_frames} and {steps}"
+        )
+    if steps > num_frames - 1:
+        raise InputError(
+            f"training.rollout_steps={steps} predicts more frames than the {num_frames - 1} after the first of"
+            f" training.num_frames={num_frames}: change one of them"
+        )
+    if num_frames > context + steps:
+        fed_back = "" if steps == 1 else f", and training.rollout_steps={steps} with predictions fed back"
+        raise InputError(
+            f"training.num_frames={num_frames} asks for longer contexts than model.context={context} and the frame"
+            f" after it{fed_back}: change one of them"
         )
 
 

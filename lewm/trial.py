@@ -59,7 +59,7 @@ def try_step_and_plan() -> float:
     windows = np.stack([frames[start : start + num_frames] for start in range(BATCH_SIZE)])
     pixels = torch.from_numpy(windows).movedim(-1, -3)
     model.fit_normalization(pixels)
-    objective = build_objective(model, config.regularizer).to(device)
+    objective = build_objective(model, config.regularizer, config.training.rollout_steps).to(device)
     actions = torch.randn(BATCH_SIZE, num_frames - 1, spec.action_dim)
     clip = Clip(pixels.to(device), actions.to(device), torch.zeros(BATCH_SIZE, num_frames, 1))
     loss, _ = objective(clip, torch.Generator(device).manual_seed(config.seed))

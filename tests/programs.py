@@ -114,7 +114,7 @@ def make_trainer(config, data, make_clips=Clips):
     torch.manual_seed(config.seed)
     model = spec.build_model()
     model.fit_normalization(validation.fit.pixels)
-    objective = build_objective(model, config.regularizer)
+    objective = build_objective(model, config.regularizer, config.training.rollout_steps)
     progress = Progress(disable=True, console=Console(quiet=True))
     AcceleratorState._reset_state(reset_partial_state=True)
     num_threads = torch.get_num_threads()

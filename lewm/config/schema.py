@@ -121,6 +121,7 @@ class TrainingConfig:
     num_steps: Count
     max_seconds: Annotated[float, Range(1)] | None
     num_frames: Annotated[int, Range(2)]
+    rollout_steps: Count
     batch_size: Count
     clips_per_episode: Count
     learning_rate: NonNegative

@@ -55,17 +55,19 @@ class Validation:
 
         Returns:
           "probe/r2_<state name>": R2 of a linear probe.
-          "val/prediction": mean squared error of the next embedding, and "val/prediction_over_copy_last", the same over
-            that of copying the last frame's.
+          "val/prediction": mean squared error of the embedding after each of the first `context` frames, and
+            "val/prediction_over_copy_last", the same over that of copying the last frame's.
           "val/...": effective rank and standard deviations of the embeddings.
           "geometry/...": rank correlations of distances.
           "gaussianity/...": tests against N(0, I).
         """
         device = next(model.parameters()).device
         z_fit, z = (embed(model, clip.pixels, self.batch_size) for clip in (self.fit, self.held_out))
-        z_next = model.predict(z[:, :-1].to(device), self.held_out.actions.to(device)).float().cpu()
-        prediction = (z_next - z[:, 1:]).square().mean()
-        copy_last = (z[:, 1:] - z[:, :-1]).square().mean().clamp(min=1e-12)
+        seen, actions = z[:, :-1][:, : model.context], self.held_out.actions[:, : model.context]
+        following = z[:, 1 : seen.shape[1] + 1]
+        z_next = model.predict(seen.to(device), actions.to(device)).float().cpu()
+        prediction = (z_next - following).square().mean()
+        copy_last = (following - seen).square().mean().clamp(min=1e-12)
         return {
             **{f"probe/r2_{name}": value for name, value in self._probe(z_fit, z).items()},
             "val/prediction": prediction.item(),

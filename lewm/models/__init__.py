@@ -1,6 +1,7 @@
 """JEPA world models: encoders, projectors, flows, predictors and actors, by name."""
 
 from lewm.models.actor import Actor
+from lewm.models.affine_predictor import AffinePredictor
 from lewm.models.auto_compressing import AutoCompressingNetwork
 from lewm.models.euclidean_attention import EuclideanAttention
 from lewm.models.flow import InvertibleFlow
@@ -8,6 +9,7 @@ from lewm.models.intent_actor import IntentActor
 from lewm.models.jepa import JEPA
 from lewm.models.path_actor import PathActor
 from lewm.models.predictor import ActionEncoder, Predictor
+from lewm.models.prefix_predictor import PrefixPredictor
 from lewm.models.projector import MLPProjector
 from lewm.models.vit import ViTEncoder
 
@@ -18,7 +20,7 @@ PROJECTORS = {
     "auto_compressing": AutoCompressingNetwork,
 }
 FLOWS = {"affine_coupling": InvertibleFlow}
-PREDICTORS = {"adaln": Predictor}
+PREDICTORS = {"adaln": Predictor, "affine": AffinePredictor, "prefix": PrefixPredictor}
 ACTION_ENCODERS = {"mlp": ActionEncoder}
 ACTORS: dict[str, type[Actor]] = {"intent": IntentActor, "path": PathActor}
 
@@ -32,6 +34,7 @@ __all__ = [
     "PROJECTORS",
     "ActionEncoder",
     "Actor",
+    "AffinePredictor",
 ]
 __all__ += [
     "AutoCompressingNetwork",
@@ -41,4 +44,4 @@ __all__ += [
     "MLPProjector",
     "PathActor",
 ]
-__all__ += ["Predictor", "ViTEncoder"]
+__all__ += ["Predictor", "PrefixPredictor", "ViTEncoder"]

@@ -6,6 +6,7 @@ from torch import nn
 
 from lewm.models import JEPA
 from lewm.models.predictor import Predictor
+from lewm.models.prefix_predictor import PrefixPredictor
 from lewm.models.vit import ViTEncoder
 
 
@@ -18,7 +19,9 @@ def compile_blocks(model: JEPA) -> None:
     blocks: list[nn.Module] = []
     if isinstance(model.encoder, ViTEncoder):
         blocks += cast(list[nn.Module], model.encoder.vit.blocks)
-    if isinstance(model.predictor, Predictor):
+    if isinstance(model.predictor, Predictor | PrefixPredictor):
         blocks += model.predictor.blocks
+    if isinstance(model.predictor, PrefixPredictor):
+        blocks += model.predictor.prefix_blocks
     for block in blocks:
         block.compile()

@@ -14,7 +14,7 @@ from lewm.data.episodes import Episodes
 from lewm.data.identity import DatasetIdentity
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
-from lewm.models import ACTION_ENCODERS, ACTORS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS
+from lewm.models import ACTION_ENCODERS, ACTORS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS, AffinePredictor
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,9 @@ def build_model(config: ModelConfig, image_size: int, action_dim: int) -> JEPA:
             output_dim=predictor.output_dim,
         ),
         predictor=predictor,
-        predictor_projector=projector(predictor.output_dim),
+        predictor_projector=nn.Identity()
+        if isinstance(predictor, AffinePredictor)
+        else projector(predictor.output_dim),
         context=config.context,
         # Last, so that the other parts begin with the weights that they have without them.
         flow=None if config.flow is None else build(FLOWS, config.flow, "flow", dim=config.embedding_dim),

@@ -37,13 +37,16 @@ class Objective(nn.Module):
       regularizer: regularizer of the embeddings of all frames.
       regularizer_weight: weight of the regularizer's value, kept as a tensor on the model's device, so that a weight
         that changes from step to step is data of a recorded or compiled step, and not part of its code.
+      rollout_steps: number of predictions fed back; see JEPA.predict_clip.
     """
 
     regularizer_weight: Tensor
 
-    def __init__(self, model: JEPA, regularizer: Regularizer, regularizer_weight: float) -> None:
+    def __init__(
+        self, model: JEPA, regularizer: Regularizer, regularizer_weight: float, rollout_steps: int = 1
+    ) -> None:
         super().__init__()
-        self.model, self.regularizer = model, regularizer
+        self.model, self.regularizer, self.rollout_steps = model, regularizer, rollout_steps
         self.register_buffer("regularizer_weight", torch.tensor(float(regularizer_weight)), persistent=False)
 
     def forward(self, clip: Clip, generator: torch.Generator) -> tuple[Loss, Tensor]:
@@ -57,7 +60,7 @@ class Objective(nn.Module):
           The loss, and the (B, T, D) embeddings, float32 and detached, for diagnostics.
         """
         z = self.model.encode(clip.pixels)
-        z_next = self.model.predict(z[:, :-1], clip.actions)
+        z_next = self.model.predict_clip(z, clip.actions, self.rollout_steps)
         prediction = (z_next.float() - z[:, 1:].float()).square().mean()
         regularizer = self.regularizer(z, generator=generator)
         total, actor = prediction + self.regularizer_weight * regularizer, torch.zeros_like(prediction)
@@ -67,9 +70,15 @@ class Objective(nn.Module):
         return Loss(total, prediction, regularizer, actor), z.detach().float()
 
 
-def build_objective(model: JEPA, config: Component) -> Objective:
-    """Builds the objective of a model with the regularizer of {name, weight, **arguments}."""
+def build_objective(model: JEPA, config: Component, rollout_steps: int = 1) -> Objective:
+    """Builds the objective of a model.
+
+    Args:
+      model: world model.
+      config: {name, weight, **arguments} of the regularizer.
+      rollout_steps: number of predictions fed back.
+    """
     regularizer, weight = build_regularizer(config), config.get("weight")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
         raise InputError(f"regularizer.weight={weight} must be a number of at least 0")
-    return Objective(model, regularizer, float(weight))
+    return Objective(model, regularizer, float(weight), rollout_steps)

@@ -33,7 +33,7 @@ def count_flops(call: Callable[[], Any]) -> int:
     return int(counter.get_total_flops())
 
 
-def count_model_flops(model: JEPA, spec: ModelSpec, batch_size: int, num_frames: int) -> int:
+def count_model_flops(model: JEPA, spec: ModelSpec, batch_size: int, num_frames: int, rollout_steps: int = 1) -> int:
     """Floating-point operations of a model in a training step, on a copy that knows shapes and no numbers.
 
     Those of the regularizer and the optimizer, about one in a hundred, are left out.
@@ -44,7 +44,7 @@ def count_model_flops(model: JEPA, spec: ModelSpec, batch_size: int, num_frames:
 
     def step() -> None:
         z = shapes.encode(pixels)
-        loss = (shapes.predict(z[:, :-1], actions) - z[:, 1:]).square().mean()
+        loss = (shapes.predict_clip(z, actions, rollout_steps) - z[:, 1:]).square().mean()
         (loss if shapes.actor is None else loss + shapes.actor.loss(z, actions)).backward()
 
     with torch.compiler.set_stance("force_eager"):

@@ -152,7 +152,8 @@ class Trainer:
         if accelerator.num_processes > 1:  # operations that the ranks make together cannot be counted on one
             return Meter(frames_per_step, accelerator.device)
         dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
-        flops = count_model_flops(self.model, self.spec, training.batch_size, training.num_frames)
+        sizes = training.batch_size, training.num_frames, training.rollout_steps
+        flops = count_model_flops(self.model, self.spec, *sizes)
         return Meter(frames_per_step, accelerator.device, flops / matrix_flops_per_s(accelerator.device, dtype))
 
     def _batches(self, start: int) -> Iterator[Clip]:

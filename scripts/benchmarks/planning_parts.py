@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
+import hydra
 import torch
 from omegaconf import OmegaConf
 from rich.progress import Progress
@@ -30,8 +31,9 @@ Plans = dict[str, Callable[[int], Any]]
 
 
 def option(group: str, name: str) -> dict[str, Any]:
-    """The node of configs/<group>/<name>.yaml."""
-    config: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{name}.yaml"))
+    """The node of configs/<group>/<name>.yaml, with those of the files that it names."""
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config: Any = OmegaConf.to_container(hydra.compose(f"{group}/{name}"))
     values: dict[str, Any] = config[group]
     return values
 

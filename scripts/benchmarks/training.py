@@ -91,7 +91,9 @@ def measure(case: Case, variant: Variant, args: argparse.Namespace, folder: Path
     num_frames = case.batch_size * trainer.config.training.num_frames
     peer = training_peer.TheirStep(trainer) if args.peer else None
     step_s = time_steps(trainer, device, num_warmup, peer)
-    flops = count_model_flops(trainer.model, trainer.spec, case.batch_size, trainer.config.training.num_frames)
+    training = trainer.config.training
+    sizes = case.batch_size, training.num_frames, training.rollout_steps
+    flops = count_model_flops(trainer.model, trainer.spec, *sizes)
     peak = matrix_peak(device, torch.bfloat16 if variant.precision == "bfloat16" else torch.float32)
     parts = None if variant.graph else mark_parts(make(variant, num_steps=num_warmup + args.steps), device)
     row = {

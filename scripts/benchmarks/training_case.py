@@ -119,7 +119,7 @@ def make_trainer(
     torch.manual_seed(0)
     model = spec.build_model()
     model.fit_normalization(clips.__getitems__(np.arange(64)).pixels)
-    objective = build_objective(model, config.regularizer)
+    objective = build_objective(model, config.regularizer, config.training.rollout_steps)
     run_dir.mkdir(exist_ok=True)
     quiet = Progress(disable=True, console=Console(quiet=True))
     return Trainer(config, spec, accelerator, objective, clips, lambda model: {}, quiet)

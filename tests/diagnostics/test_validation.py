@@ -19,6 +19,8 @@ FRAMESKIP = 2
 class CountingModel(nn.Module):
     """Reads (step, episode) from counting frames, and predicts the frame `speed` steps later."""
 
+    context = 2
+
     def __init__(self, speed):
         super().__init__()
         self.speed = nn.Parameter(torch.tensor([speed, 0.0]))

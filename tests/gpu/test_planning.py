@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from lewm.models.rollout.cached import CachedRollout
+from lewm.models.rollout.folded import FoldedRollout
 from lewm.models.rollout.graphed import GraphedRollout
+from tests.models.rollout import test_folded as folded
 from tests.models.rollout.test_cached import CONTEXT, make_model, situation
 from tests.models.rollout.test_graphed import HORIZON, plan
 from tests.registries import PLANNER_CONFIGS
@@ -23,3 +25,21 @@ def test_a_search_with_replayed_rollouts_is_that_with_plain_ones(name):
         torch.testing.assert_close(replayed.actions, plain.actions, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(replayed.cost, plain.cost, rtol=1e-4, atol=1e-4)
     assert plain.actions.std() > 0.01
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", folded.NAMES)
+def test_a_replayed_rollout_of_another_predictor_is_the_plain_one_with_the_weights_of_now(name, precision):
+    model = folded.make_model(name).cuda()
+    rollout = FoldedRollout(model, 1, precision=precision)
+    graphed, tolerance = GraphedRollout(rollout), {"rtol": 1e-3, "atol": 1e-3 if precision == "float32" else 2e-2}
+    z, past, candidates = (tensor.cuda() for tensor in folded.situation(1, horizon=5))
+    before = rollout(z, past)(candidates)
+    for _ in range(3):
+        torch.testing.assert_close(graphed(z, past)(candidates), before, **tolerance)
+    for parameter in model.predictor.parameters():
+        parameter.mul_(1.5)
+    after = rollout(z, past)(candidates)
+    assert (after - before).abs().max() > 0.1
+    torch.testing.assert_close(graphed(z, past)(candidates), after, **tolerance)

@@ -36,6 +36,29 @@ def test_five_replayed_steps_after_three_eager_ones_are_the_plain_steps(tmp_path
     assert relative_distance(tmp_path, two_room_data, plain, (*plain, "training.graph=true")) < 1e-3
 
 
+FED_BACK = ("training.num_frames=5", "training.rollout_steps=4")
+PREFIX = (
+    "model.predictor={name: prefix, width: 16, action_depth: 1, num_heads: 2, head_dim: 8, depth: 1, mlp_dim: 16,"
+    " fusion_dim: 16, dropout: 0.1}"
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(DROPOUT, *FED_BACK), ("model.predictor=affine", *FED_BACK), (PREFIX,)],
+    ids=["adaln fed back", "affine fed back", "prefix"],
+)
+def test_replayed_steps_of_other_predictors_and_losses_are_the_plain_steps(tmp_path, two_room_data, words):
+    plain = (*PLAIN, *words)
+    assert relative_distance(tmp_path, two_room_data, plain, (*plain, "training.graph=true")) < 1e-3
+
+
+def test_compiled_blocks_train_with_predictions_fed_back_as_the_plain_ones(tmp_path, two_room_data):
+    plain = (*PLAIN, NO_DROPOUT, *FED_BACK)
+    compiled = (*plain, "training.compile=true", "training.graph=true")
+    assert relative_distance(tmp_path, two_room_data, plain, compiled) < 5e-2
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_replayed_steps_of_muon_are_its_plain_steps(tmp_path, two_room_data, precision):
     # A direction that is nothing but rounding becomes as long as any other.

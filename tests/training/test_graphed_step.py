@@ -77,6 +77,25 @@ def test_a_recorded_step_made_again_is_the_step(tmp_path, two_room_data, request
     assert [key for key in expected if not torch.equal(actual[key], expected[key])] == []
 
 
+FED_BACK = ("training.num_frames=5", "training.rollout_steps=4")
+PREDICTORS = {
+    "adaln, fed back": ("model.predictor.dropout=0.3", *FED_BACK),
+    "affine, fed back": ("predictor=affine", *FED_BACK),
+    "prefix": ("predictor=prefix", "model.predictor.depth=2", "model.predictor.action_depth=1"),
+}
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+def test_a_recorded_step_made_again_is_the_step_with_every_predictor(tmp_path, two_room_data, request, name):
+    words = [word for word in TINY if name.startswith("adaln") or not word.startswith("model.predictor.")]
+    expected, _ = fitted(tmp_path / "plain", two_room_data, *words, *PREDICTORS[name])
+    request.getfixturevalue("with_recording")
+    actual, recorded = fitted(tmp_path / "recorded", two_room_data, *words, *PREDICTORS[name])
+    assert recorded._update.num_records == 1
+    assert actual.keys() == expected.keys()
+    assert [key for key in expected if not torch.equal(actual[key], expected[key])] == []
+
+
 @pytest.mark.parametrize("word", ["optimizer=muon", "training.ema_decay=0.9"])
 def test_a_step_with_this_option_is_recorded_as_it_is(tmp_path, two_room_data, request, word):
     expected, plain = fitted(tmp_path / "plain", two_room_data, *TINY, word)

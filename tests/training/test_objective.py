@@ -29,6 +29,10 @@ class LinearModel(nn.Module):
     def predict(self, z, actions):
         return z + actions @ self.dynamics
 
+    def predict_clip(self, z, actions, rollout_steps):
+        assert rollout_steps == 1
+        return self.predict(z[:, :-1], actions)
+
 
 class NoisyScale(nn.Module):
     """The mean square of the embeddings times a number of the generator's; it keeps what it was given."""

@@ -11,6 +11,11 @@ from tests.runs import spec_of
 
 PLAIN = tuple(word for word in TINY if not word.startswith("regularizer."))
 
+PREFIX = (
+    "model.predictor={name: prefix, width: 16, action_depth: 1, num_heads: 2, head_dim: 8, depth: 1, mlp_dim: 16,"
+    " fusion_dim: 16, dropout: 0.1}"
+)
+
 
 class MetaAccelerator:
     """An accelerator whose model is on torch's meta device, where shapes are known and numbers are not.
@@ -33,7 +38,8 @@ class MetaAccelerator:
 
 def trainer(*overrides):
     config = compose(*PLAIN, *overrides)
-    objective = build_objective(spec_of(config).build_model(), config.regularizer).to("meta")
+    model = spec_of(config).build_model()
+    objective = build_objective(model, config.regularizer, config.training.rollout_steps).to("meta")
     objective.regularizer_weight = torch.tensor(1.0)  # the trainer reads it once, when it is made
     return Trainer(config, spec_of(config), MetaAccelerator(), objective, None, None, None)
 
@@ -48,6 +54,9 @@ def trainer(*overrides):
         ("regularizer=mmd",),
         ("regularizer=vicreg",),
         ("regularizer=none",),
+        ("regularizer=none", "training.rollout_steps=3"),
+        ("regularizer=none", "model.predictor=affine", "training.rollout_steps=2"),
+        ("regularizer=none", PREFIX),
         ("actor=intent",),
         ("actor=path",),
     ],

@@ -5,12 +5,14 @@ import torch
 from lewm.config import PlanningConfig
 from lewm.errors import InputError
 from lewm.models.jepa import JEPA
+from lewm.models.predictor import Predictor
 from lewm.models.rollout.cached import CachedRollout
+from lewm.models.rollout.folded import FoldedRollout
 from lewm.models.rollout.graphed import GraphedRollout
 from lewm.precision import choose_inference_precision
 
 
-def build_rollout(model: JEPA, planning: PlanningConfig, device: str) -> CachedRollout | GraphedRollout:
+def build_rollout(model: JEPA, planning: PlanningConfig, device: str) -> CachedRollout | FoldedRollout | GraphedRollout:
     """Builds the rollout of a model: replayed CUDA graphs on a GPU.
 
     Args:
@@ -27,8 +29,9 @@ def build_rollout(model: JEPA, planning: PlanningConfig, device: str) -> CachedR
             raise InputError(f"planning.{key}={number}, but the model was trained on {model.context} frames")
     kind = torch.device(device).type
     precision = choose_inference_precision("planning.precision", planning.precision, kind)
+    rollout_class = CachedRollout if isinstance(model.predictor, Predictor) else FoldedRollout
     try:
-        rollout = CachedRollout(model, window, planning.batch_size, precision)
+        rollout = rollout_class(model, window, planning.batch_size, precision)
     except ValueError as error:
         raise InputError(f"planning.{error}") from error
     return GraphedRollout(rollout) if kind == "cuda" else rollout

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lewm.models.rollout.cached import CachedRollout
+from lewm.models.rollout.folded import FoldedRollout
 
 MAX_GRAPHS = 64
 """Most graphs kept: enough for searches of 21 different numbers of episodes or seen frames."""
@@ -32,20 +33,20 @@ class Graph(NamedTuple):
 
 
 class GraphedRollout:
-    """A CachedRollout that is recorded as a CUDA graph for each shape of contexts and candidates, then replayed.
+    """A rollout that is recorded as a CUDA graph for each shape of contexts and candidates, then replayed.
 
-    A shape that comes for the first time goes through the CachedRollout; one that comes again is recorded. The numbers
+    A shape that comes for the first time goes through the rollout itself; one that comes again is recorded. The numbers
     of candidates of a shrinking population are rounded up to NUM_SIZES sizes, see padded_size. As long as the number of
     episodes and that of the frames they have seen stay, nothing is recorded from the third plan on. The graphs used
     last are kept, at most MAX_GRAPHS, in memory that they share: nothing of a replay but its output is needed after it,
     and that is copied at once. When the weights change, all are recorded anew. Candidates that require a gradient go
-    through the CachedRollout.
+    through the rollout itself.
 
     Args:
-      rollout: cached rollout of a model on a GPU.
+      rollout: rollout of a model on a GPU.
     """
 
-    def __init__(self, rollout: CachedRollout) -> None:
+    def __init__(self, rollout: CachedRollout | FoldedRollout) -> None:
         self.rollout, self.window, self.batch_size = rollout, rollout.window, rollout.batch_size
         self._graphs: OrderedDict[Key, Graph] = OrderedDict()
         self._seen: set[Key] = set()
