@@ -63,7 +63,8 @@ class Objective(nn.Module):
         z_next = self.model.predict_clip(z, clip.actions, self.rollout_steps)
         prediction = (z_next.float() - z[:, 1:].float()).square().mean()
         regularizer = self.regularizer(z, generator=generator)
-        total, actor = prediction + self.regularizer_weight * regularizer, torch.zeros_like(prediction)
+        total = prediction + self.regularizer_weight * regularizer
+        actor = torch.zeros_like(prediction)
         if self.model.actor is not None:
             actor = self.model.actor.loss(z, clip.actions)
             total = total + actor
