@@ -148,7 +148,8 @@ def test_planning_by_a_head_that_is_not_there_says_how_to_fit_it(run):
         ({"horizon": 0}, ("planning.horizon=0",)),
         ({"window": 4}, ("planning.window=4", "3 frames")),
         ({"precision": "half"}, ("planning.precision='half'", "bfloat16")),
-        ({"proposal": "guarded"}, ("planning.proposal=guarded", "train-head")),
+        ({"proposal": "cheaper"}, ("planning.proposal=cheaper", "train-head")),
+        ({"planner": "actor"}, ("planner=actor", "train-head")),
     ],
 )
 def test_a_choice_that_cannot_be_made_is_refused_in_one_line(run, changes, words):
