@@ -10,6 +10,7 @@ from lewm.config import Component, PlanningConfig, build, suggestion
 from lewm.errors import InputError
 from lewm.planning import PLANNERS
 from lewm.planning.costs import GOAL_COSTS, GoalCost
+from lewm.planning.guarded import Guarded, NoSearch
 from lewm.planning.latent_planners import Amortized, Cheaper, LatentPlanner, Search, Seeded
 from lewm.planning.mpc import MPC
 from lewm.planning.proposal import ActionLaw, Proposal
@@ -56,8 +57,9 @@ def build_mpc(
         )
     search = build(PLANNERS, planner, "planner", low=low, high=high)
     bounds = low.flatten(), high.flatten()
+    _check_proposal(planning.proposal)
     proposal, wanted_by = planning.proposal, f"planning.proposal={planning.proposal}"
-    if proposal == "none" and hasattr(search, "proposal"):
+    if isinstance(search, NoSearch) or (proposal == "none" and isinstance(search, Guarded)):
         proposal, wanted_by = search.proposal, f"planner={planner['name']}"
     return MPC(
         model=model,
@@ -96,12 +98,16 @@ def build_goal_cost(config: str | Component, heads: Mapping[str, nn.Module]) -> 
     return cast(GoalCost, build(GOAL_COSTS, component, "planning.goal_cost", **arguments))
 
 
-def _latent_planner(proposal: str, search: Planner, make_proposal: Callable[[], Proposal]) -> LatentPlanner:
-    """The planner that planning.proposal names."""
+def _check_proposal(proposal: str) -> None:
+    """Refuses a value of planning.proposal that there is not, or no longer."""
     if proposal in RENAMED:
         raise InputError(f"planning.proposal={proposal} has another name: give planning.proposal={RENAMED[proposal]}")
     if proposal not in PROPOSALS:
         raise InputError(f"unknown planning.proposal={proposal!r}{suggestion(proposal, PROPOSALS)}")
+
+
+def _latent_planner(proposal: str, search: Planner, make_proposal: Callable[[], Proposal]) -> LatentPlanner:
+    """The planner that planning.proposal names."""
     if proposal == "none":
         return Search(search)
     proposed = make_proposal()

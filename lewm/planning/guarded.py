@@ -16,7 +16,7 @@ class NoSearch:
 
     Attributes:
       low, high: (A,) or (K, a) bounds of an action block in normalized space.
-      proposal: value of planning.proposal where that is none.
+      proposal: what planning.proposal is then, whatever it says: there is no search to start or to compare with.
     """
 
     low: Tensor

@@ -135,3 +135,9 @@ def test_a_planner_without_a_search_plans_what_it_is_given_at_an_unknown_cost():
     mean = torch.ones(2, 3, 4)
     plan = NoSearch(-torch.ones(4), torch.ones(4))(lambda candidates: 1 / 0, mean, generator=[])
     assert torch.equal(plan.actions, mean) and plan.cost.isnan().all() and plan.cost.shape == (2,)
+
+
+@pytest.mark.parametrize("proposal", ["none", "seeded", "cheaper"])
+def test_without_a_search_the_law_acts_whatever_the_proposal_is_for(model, config, proposal):
+    planner = mpc_of(model, replace(config, planner={"name": "actor"}), actor=law, proposal=proposal).planner
+    assert type(planner) is Amortized
