@@ -43,6 +43,8 @@ def colour(white: Tensor, exponent: float) -> Tensor:
     An exponent of 0 gives white, 1 pink and 2 red noise. The variance stays the same. A constant has the power of the
     lowest frequency, 1 / T, for its own would be infinite (as in iCEM, Pinneri et al. 2020, section 3.1).
     """
+    if not white.numel():
+        return white  # some Fourier transforms refuse no sequences
     num_steps = white.shape[-1]
     amplitude = _amplitude(num_steps, exponent, white.dtype, white.device)
     return torch.fft.irfft(torch.fft.rfft(white) * amplitude, n=num_steps)

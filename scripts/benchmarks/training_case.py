@@ -19,6 +19,7 @@ from rich.progress import Progress
 from lewm.clip import Clip
 from lewm.config import CONFIGS, TrainConfig, from_dict
 from lewm.data.clips import training_actions
+from lewm.data.device_clips import place_clips
 from lewm.data.episodes import Episodes
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
@@ -119,6 +120,7 @@ def make_trainer(
     torch.manual_seed(0)
     model = spec.build_model()
     model.fit_normalization(clips.__getitems__(np.arange(64)).pixels)
+    clips = place_clips(clips, config.data.device, accelerator.device, say=print)
     objective = build_objective(model, config.regularizer, config.training.rollout_steps)
     run_dir.mkdir(exist_ok=True)
     quiet = Progress(disable=True, console=Console(quiet=True))
