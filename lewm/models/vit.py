@@ -1,5 +1,6 @@
 """Encoder of frames: timm's vision transformer on uint8 pixels."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, cast
@@ -76,7 +77,9 @@ class ViTEncoder(nn.Module):
             if value not in known:
                 raise InputError(f"{value!r} is none of {', '.join(known)}")
         self.output_dim, self.normalization = width, normalization
-        self._split = None if stem == "conv" else partial(split_patches, size=patch_size)
+        self.stem, self.patch_size, self.narrow_stream = stem, patch_size, False
+        self._embed: Callable[[ViTEncoder, Tensor], Tensor] = embed
+        self._class_row: Callable[[Any, Tensor], Tensor] = class_row
         mean, std = (255 * torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
         self.register_buffer("mean", mean.expand(-1, image_size, image_size).clone())
         self.register_buffer("std", std.clone())
@@ -107,19 +110,37 @@ class ViTEncoder(nn.Module):
             self.mean.copy_(frames.mean(0))
             self.std.copy_((frames - self.mean).square().mean((0, 2, 3), keepdim=True)[0].sqrt().clamp(min=1))
 
+    def compile_parts(self) -> None:
+        """Lets torch compile the patch embedding, the blocks and the row of the class token, at their first call.
+
+        Under autocast the residual stream then has the type of matrix products, so that a step moves fewer bytes. Norms
+        are fused with it and keep float32 statistics.
+        """
+        self.narrow_stream = True
+        self._embed, self._class_row = torch.compile(embed), torch.compile(class_row)
+        for block in self.vit.blocks:
+            block.compile()
+
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, C, h, w) uint8 -> (N, width)."""
         # Of a CPU's fused attention in bfloat16 the backward pass takes ten times as long as of the plain one.
         slow = pixels.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-        mean, std = self.mean[None], self.std.expand_as(self.mean)[None]
-        if self._split:  # before the bytes become numbers of four bytes
-            pixels, mean, std = map(self._split, (pixels, mean, std))
         with sdpa_kernel(SDPBackend.MATH) if slow else nullcontext():
-            x = self.vit._pos_embed(self.vit.patch_embed((pixels - mean).div_(std)))
+            x = self._embed(self, pixels)
             if not self.vit.num_prefix_tokens:
                 return cast(Tensor, self.vit.norm(self.vit.blocks(x)).mean(1))
-            x = class_row(self.vit.blocks[-1], self.vit.blocks[:-1](x))
+            x = self._class_row(self.vit.blocks[-1], self.vit.blocks[:-1](x))
             return cast(Tensor, self.vit.norm(x)[:, 0])
+
+
+def embed(encoder: ViTEncoder, pixels: Tensor) -> Tensor:
+    """Tokens of frames: normalized patches with their positions, and a class token: (N, C, h, w) -> (N, T, width)."""
+    mean, std = encoder.mean[None], encoder.std.expand_as(encoder.mean)[None]
+    if encoder.stem == "linear":  # before the bytes become numbers of four bytes
+        pixels, mean, std = (split_patches(each, encoder.patch_size) for each in (pixels, mean, std))
+    tokens = encoder.vit.patch_embed((pixels - mean).div_(std))
+    x: Tensor = encoder.vit._pos_embed(tokens)
+    return x.to(tokens.dtype) if encoder.narrow_stream else x
 
 
 def class_row(block: Any, x: Tensor) -> Tensor:

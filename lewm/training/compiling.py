@@ -1,7 +1,5 @@
 """Compilation of a model's blocks, each kind once."""
 
-from typing import cast
-
 from torch import nn
 
 from lewm.models import JEPA
@@ -11,14 +9,14 @@ from lewm.models.vit import ViTEncoder
 
 
 def compile_blocks(model: JEPA) -> None:
-    """Lets torch compile the transformer blocks of encoder and predictor when they are first called.
+    """Lets torch compile the transformer blocks of encoder and predictor, and the encoder's first and last operations.
 
-    All blocks of a kind share one compiled function, which torch keeps on the disk for the next run. Names of weights
-    stay. A part of another class than the shipped ones stays as it is.
+    That happens when they are first called. All blocks of a kind share one compiled function, which torch keeps on the
+    disk for the next run. Names of weights stay. A part of another class than the shipped ones stays as it is.
     """
-    blocks: list[nn.Module] = []
     if isinstance(model.encoder, ViTEncoder):
-        blocks += cast(list[nn.Module], model.encoder.vit.blocks)
+        model.encoder.compile_parts()
+    blocks: list[nn.Module] = []
     if isinstance(model.predictor, Predictor | PrefixPredictor):
         blocks += model.predictor.blocks
     if isinstance(model.predictor, PrefixPredictor):

@@ -39,7 +39,7 @@ def test_a_replayed_rollout_of_another_predictor_is_the_plain_one_with_the_weigh
     for _ in range(3):
         torch.testing.assert_close(graphed(z, past)(candidates), before, **tolerance)
     for parameter in model.predictor.parameters():
-        parameter.mul_(1.5)
+        parameter.mul_(2)
     after = rollout(z, past)(candidates)
     assert (after - before).abs().max() > 0.1
     torch.testing.assert_close(graphed(z, past)(candidates), after, **tolerance)

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.gpu
 
 PLAIN = (
     *("device=cuda", "training.precision=float32", "training.graph=false", "training.compile=false"),
+    "data.num_workers=0",  # signals are sent to the process that reads the clips
     *("training.num_steps=8", "training.validate_every=50", "training.checkpoint_every=50"),
 )
 NO_DROPOUT = "model.predictor.dropout=0"

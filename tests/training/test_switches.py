@@ -1,5 +1,6 @@
 """training.graph and training.compile are on where they pay, and refused where they cannot be."""
 
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -75,23 +76,61 @@ def test_another_word_is_refused(key):
     assert f"training.{key}='yes please' must be true or false or auto" in message
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch.compile looks at it
-def test_compiled_blocks_give_the_same_numbers_and_keep_their_names():
-    torch.manual_seed(0)
-    config = compose(*TINY, "model.encoder.depth=2", "model.predictor.depth=2")
-    model = spec_of(config).build_model().eval()
-    pixels, actions = torch.randint(256, (2, 4, 3, 48, 48), dtype=torch.uint8), torch.randn(2, 3, 10)
-    expected, names = model.predict(model.encode(pixels)[:, :3], actions), list(model.state_dict())
-    compiled = []
+@pytest.fixture
+def compiled(monkeypatch):
+    """Graphs that were compiled, each left as it is."""
+    graphs, original = [], torch.compile
 
     def backend(graph, _):
-        compiled.append(graph)
+        graphs.append(graph)
         return graph
 
-    original = torch.nn.Module.compile
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.nn.Module, "compile", lambda self: original(self, backend=backend))
-        compile_blocks(model)
-    torch.testing.assert_close(model.predict(model.encode(pixels)[:, :3], actions), expected)
+    monkeypatch.setattr(torch, "compile", lambda function: original(function, backend=backend))
+    return graphs
+
+
+def small_model(pooling):
+    torch.manual_seed(0)
+    config = compose(*TINY, "model.encoder.depth=3", "model.predictor.depth=2", f"model.encoder.pooling={pooling}")
+    return spec_of(config).build_model().eval()
+
+
+FRAMES = torch.randint(256, (2, 4, 3, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch.compile looks at it
+@pytest.mark.parametrize(("pooling", "num_kinds"), [("mean", 3), ("cls", 4)])
+def test_compiled_parts_give_the_same_numbers_and_keep_their_names(compiled, pooling, num_kinds):
+    model, actions = small_model(pooling), torch.randn(2, 3, 10)
+    expected, names = model.predict(model.encode(FRAMES)[:, :3], actions), list(model.state_dict())
+    compile_blocks(model)
+    torch.testing.assert_close(model.predict(model.encode(FRAMES)[:, :3], actions), expected)
     assert list(model.state_dict()) == names
-    assert len(compiled) == 2  # one kind of block in the encoder, one in the predictor
+    assert len(compiled) == num_kinds  # patches, the encoder's blocks, the predictor's; the row of a class token
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_the_stream_of_a_compiled_encoder_is_bfloat16_under_autocast_alone(compiled, pooling):
+    encoder, frames, types = small_model(pooling).encoder, FRAMES.flatten(0, 1), []
+    expected = encoder(frames)
+    encoder.compile_parts()
+    encoder.vit.blocks[1].register_forward_pre_hook(lambda _, inputs: types.append(inputs[0].dtype))
+    torch.testing.assert_close(encoder(frames), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = encoder(frames)
+    assert types == [torch.float32, torch.bfloat16]
+    assert (narrow - expected).norm() < 0.02 * expected.norm()
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
+def test_a_copy_of_a_compiled_model_runs_on_its_own_weights(compiled):
+    model = small_model("cls")
+    compile_blocks(model)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.mul_(1.5)
+    before = model.encode(FRAMES)
+    assert (twin.encode(FRAMES) - before).abs().max() > 0.01
+    torch.testing.assert_close(model.encode(FRAMES), before)
