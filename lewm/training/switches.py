@@ -11,7 +11,7 @@ from lewm.errors import InputError
 from lewm.regularizers import Regularizer
 
 MIN_COMPILED_STEPS = 5000
-"""Steps from which on auto compiles: compiling takes about a minute, which a shorter training does not win back."""
+"""Steps from which on auto compiles: compiling takes half a minute, which a shorter training does not win back."""
 
 
 class Switches(NamedTuple):
