@@ -116,7 +116,7 @@ COMPILED = "import torch; x = torch.compile(lambda x: torch.sin(x) + 1)(torch.ze
 """A program that ends with 0 if torch.compile works."""
 
 
-def compiler(timeout: float = 15) -> str:
+def compiler(timeout: float = 60) -> str:
     """torch.compile, tried on a function of one line for at most `timeout` seconds."""
     try:
         tried = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, timeout=timeout)
