@@ -7,6 +7,7 @@ from envs.experts.inverted_pendulum import InvertedPendulumExpert
 from envs.experts.mixture import Mixture
 from envs.experts.push_t import PushTExpert
 from envs.experts.push_t_brisk import BriskPushTExpert
+from envs.experts.push_t_disc import PushTDiscExpert
 from envs.experts.reacher import ReacherExpert
 from envs.experts.two_room import TwoRoomExpert
 
@@ -19,6 +20,7 @@ EXPERTS = {
     "pendulum": PendulumExpert,
     "push_t": PushTExpert,
     "push_t_brisk": BriskPushTExpert,
+    "push_t_disc": PushTDiscExpert,
     "reacher": ReacherExpert,
     "two_room": TwoRoomExpert,
     "uniform": UniformExpert,

@@ -6,6 +6,7 @@ import pytest
 from envs.experts import EXPERTS
 from envs.experts.push_t import PushTExpert
 from envs.experts.push_t_brisk import BriskPushTExpert
+from envs.experts.push_t_disc import PushTDiscExpert
 from envs.experts.push_t_pushing import Pusher
 from envs.experts.push_t_routes import Routes
 from envs.push_t import PushT
@@ -44,6 +45,31 @@ def test_the_expert_reaches_its_goals_without_noise(chosen, name, variation):
                 reached += 1
                 break
     assert reached >= 7
+
+
+def steps_of_the_disc(start, goal, num_steps=30):
+    """States from `start` on, under the policy that sees the disc alone."""
+    env, states, action = PushT(48), [start], np.zeros((1, 2), np.float32)
+    env.set_state(start)
+    for _ in range(num_steps):
+        action = PushTDiscExpert()(env.state[None], goal[None], action, np.random.default_rng(0))
+        env.advance(action[0].astype(np.float64))
+        states.append(env.state)
+    return np.array(states)
+
+
+def test_the_disc_alone_goes_to_its_place_and_leaves_a_distant_block_where_it_is():
+    start, goal = state_of((60, 60), (330, 330), 0.5), state_of((110, 200), (300, 300), 2.0)
+    end = steps_of_the_disc(start, goal)[-1]
+    np.testing.assert_allclose(end[:2], goal[:2], atol=0.5)
+    np.testing.assert_array_equal(end[2:5], start[2:5])
+
+
+def test_the_disc_alone_does_not_look_at_the_block_of_the_goal():
+    start = state_of((60, 250), (256, 256), 0.5)
+    first, second = (steps_of_the_disc(start, state_of((400, 250), *block)) for block in (((300, 256),), ((100, 90), 2.0)))
+    np.testing.assert_array_equal(first, second)
+    assert np.linalg.norm(first[-1, 2:4] - start[2:4]) > 20  # it pushes what is in its way
 
 
 def test_a_slower_brisk_expert_moves_less_in_a_step():
