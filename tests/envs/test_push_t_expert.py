@@ -67,7 +67,9 @@ def test_the_disc_alone_goes_to_its_place_and_leaves_a_distant_block_where_it_is
 
 def test_the_disc_alone_does_not_look_at_the_block_of_the_goal():
     start = state_of((60, 250), (256, 256), 0.5)
-    first, second = (steps_of_the_disc(start, state_of((400, 250), *block)) for block in (((300, 256),), ((100, 90), 2.0)))
+    first, second = (
+        steps_of_the_disc(start, state_of((400, 250), *block)) for block in (((300, 256),), ((100, 90), 2.0))
+    )
     np.testing.assert_array_equal(first, second)
     assert np.linalg.norm(first[-1, 2:4] - start[2:4]) > 20  # it pushes what is in its way
 
