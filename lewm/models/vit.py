@@ -40,6 +40,7 @@ class ViTEncoder(nn.Module):
 
     Attributes:
       output_dim: `width`.
+      narrow_stream: whether the residual stream has the type of matrix products under autocast, else float32.
 
     Raises:
       InputError: a size is too small or does not fit another, or a name is unknown.

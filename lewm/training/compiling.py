@@ -1,4 +1,4 @@
-"""Compilation of a model's blocks, each kind once."""
+"""Compilation of a model: its blocks, each kind once, and the first and last operations of its encoder."""
 
 from torch import nn
 
@@ -8,7 +8,7 @@ from lewm.models.prefix_predictor import PrefixPredictor
 from lewm.models.vit import ViTEncoder
 
 
-def compile_blocks(model: JEPA) -> None:
+def compile_parts(model: JEPA) -> None:
     """Lets torch compile the transformer blocks of encoder and predictor, and the encoder's first and last operations.
 
     That happens when they are first called. All blocks of a kind share one compiled function, which torch keeps on the

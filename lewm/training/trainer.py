@@ -22,7 +22,7 @@ from lewm.models import JEPA
 from lewm.seeding import derive_seed
 from lewm.tracking import Tracker
 from lewm.training.checkpoint import Checkpoint, CheckpointWriter, Snapshot
-from lewm.training.compiling import compile_blocks
+from lewm.training.compiling import compile_parts
 from lewm.training.graphed_step import GraphedStep, StepResult
 from lewm.training.interrupt import Interrupt
 from lewm.training.model_spec import ModelSpec
@@ -89,7 +89,7 @@ class Trainer:
         self._losses = torch.zeros(since_last_log, num_terms, device=device)
         switches = choose_switches(config.training, accelerator, self.regularizer)
         if switches.compile:
-            compile_blocks(self.model)
+            compile_parts(self.model)
         self._update = GraphedStep(self.update, [self._directions], device) if switches.graph else self.update
 
     def fit(self, checkpoint: Checkpoint | None = None) -> bool:

@@ -9,7 +9,7 @@ from lewm.clip import Clip
 from lewm.config import read_run_config, save
 from lewm.models import JEPA
 from lewm.regularizers import NoRegularizer
-from lewm.training.compiling import compile_blocks
+from lewm.training.compiling import compile_parts
 from lewm.training.model_spec import build_model
 from lewm.training.objective import Objective
 from lewm.training.throughput import count_flops, count_model_flops
@@ -156,7 +156,7 @@ def test_compiled_blocks_give_the_same_rollout_from_few_graphs(clip):
     original = nn.Module.compile
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nn.Module, "compile", lambda self: original(self, backend=backend))
-        compile_blocks(model)
+        compile_parts(model)
     for _ in range(2):
         torch.testing.assert_close(model.predict_clip(z, clip.actions, 5), expected)
         counts.append(len(compiled))

@@ -10,7 +10,7 @@ from lewm.config import CONFIGS
 from lewm.config.loading import read_yaml
 from lewm.regularizers import SIGReg, Wristband
 from lewm.training import switches
-from lewm.training.compiling import compile_blocks
+from lewm.training.compiling import compile_parts
 from lewm.training.switches import MIN_COMPILED_STEPS, choose_switches
 from tests.programs import TINY, compose, refusal
 from tests.runs import spec_of
@@ -103,7 +103,7 @@ FRAMES = torch.randint(256, (2, 4, 3, 48, 48), dtype=torch.uint8, generator=torc
 def test_compiled_parts_give_the_same_numbers_and_keep_their_names(compiled, pooling, num_kinds):
     model, actions = small_model(pooling), torch.randn(2, 3, 10)
     expected, names = model.predict(model.encode(FRAMES)[:, :3], actions), list(model.state_dict())
-    compile_blocks(model)
+    compile_parts(model)
     torch.testing.assert_close(model.predict(model.encode(FRAMES)[:, :3], actions), expected)
     assert list(model.state_dict()) == names
     assert len(compiled) == num_kinds  # patches, the encoder's blocks, the predictor's; the row of a class token
@@ -126,7 +126,7 @@ def test_the_stream_of_a_compiled_encoder_is_bfloat16_under_autocast_alone(compi
 @pytest.mark.filterwarnings("ignore:The .grad attribute")
 def test_a_copy_of_a_compiled_model_runs_on_its_own_weights(compiled):
     model = small_model("cls")
-    compile_blocks(model)
+    compile_parts(model)
     twin = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in twin.parameters():
