@@ -11,7 +11,7 @@ from tests.programs import refusal
 
 B, T, D, A = 6, 5, 4, 3
 SMALL = {"hidden_dim": 32, "num_layers": 2}
-INTENT = SMALL | {"local_weight": 0.3, "goal_weight": 0.7, "sees_action": True}
+INTENT = SMALL | {"local_weight": 0.3, "goal_weight": 0.7, "sees_action": True, "sees_velocity": True}
 PATH = SMALL | {
     "pairs_per_clip": 7,
     "path_weight": 2.0,
@@ -54,8 +54,9 @@ def slow_intent_loss(actor, z, actions, goal_of):
     for b in range(B):
         for t in range(T - 1):
             way = goal_of(z[b], t) - z[b, t]
-            before = actor.embed_action(actions[b, t - 1]) if t else actor.no_action
-            mean, log_std = actor.mlp(torch.cat([z[b, t], way, z[b, t] * way, before])).chunk(2)
+            before = [actor.embed_action(actions[b, t - 1]) if t else actor.no_action]
+            before.append(z[b, t] - z[b, t - 1] if t else actor.no_velocity)
+            mean, log_std = actor.mlp(torch.cat([z[b, t], way, z[b, t] * way, *before])).chunk(2)
             surprise = -Normal(mean, log_std.clamp(-5, 2).exp()).log_prob(actions[b, t]).mean()
             values.append(surprise - 0.5 * torch.log(torch.tensor(2 * torch.pi)))
     return torch.stack(values).mean()
@@ -64,6 +65,7 @@ def slow_intent_loss(actor, z, actions, goal_of):
 def test_the_loss_of_an_intent_is_the_likelihood_of_the_actions_for_the_next_frame_and_for_the_last():
     (z, actions), actor = draw_clip(), make_intent()
     torch.nn.init.normal_(actor.no_action)
+    torch.nn.init.normal_(actor.no_velocity)
     local = slow_intent_loss(actor, z, actions, lambda frames, t: frames[t + 1])
     goal = slow_intent_loss(actor, z, actions, lambda frames, t: frames[-1])
     torch.testing.assert_close(actor.loss(z, actions), 0.3 * local + 0.7 * goal)
@@ -91,12 +93,24 @@ def test_an_intent_sees_the_last_action_block_where_it_is_told_to(sees_action):
     assert torch.equal(actor(z, actions, z[:, 0]), actor(z[:, -2:], actions[:, -1:], z[:, 0]))
 
 
+@pytest.mark.parametrize("sees_velocity", [True, False])
+def test_an_intent_sees_the_frame_before_where_it_is_told_to(sees_velocity):
+    (z, actions), actor = draw_clip(), make_intent(sees_velocity=sees_velocity)
+    moved = z.clone()
+    moved[:, -2] += 1
+    same = torch.equal(actor(z, actions, z[:, 0]), actor(moved, actions, z[:, 0]))
+    assert same is not sees_velocity
+
+
 def test_an_intent_acts_at_the_start_of_an_episode_as_it_was_trained_to_at_the_start_of_a_clip():
     (z, actions), actor = draw_clip(), make_intent(local_weight=0.0, goal_weight=1.0)
     torch.nn.init.normal_(actor.no_action)
+    torch.nn.init.normal_(actor.no_velocity)
     first = actor(z[:, :1], actions[:, :0], z[:, -1])
     other = actor(z[:, :1], actions[:, :0] + 1, z[:, -1])
-    expected, _ = actor._gaussian(z[:, 0], z[:, -1] - z[:, 0], actor.no_action.expand(B, -1))
+    expected, _ = actor._gaussian(
+        z[:, 0], z[:, -1] - z[:, 0], [actor.no_action.expand(B, -1), actor.no_velocity.expand(B, -1)]
+    )
     assert torch.equal(first, other)
     torch.testing.assert_close(first, expected)
 
