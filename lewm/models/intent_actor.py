@@ -13,8 +13,8 @@ MIN_LOG_STD, MAX_LOG_STD = -5.0, 2.0
 class IntentActor(Actor):
     """MLP from [z, m, z * m, what was before] to a Gaussian of the next action block, m being the latent way to go.
 
-    Two conditions are trained: m = z_next - z, and m = z_last - z with the last frame of the clip as a goal, through
-    which no gradient flows. The loss is the negative log-likelihood, its mean over the numbers of an action block.
+    Two conditions are trained: m = z_next - z, and m = z_last - z with the last frame of the clip as a goal. The loss
+    is the negative log-likelihood, its mean over the numbers of an action block.
 
     Args:
       embedding_dim: D.
@@ -24,6 +24,7 @@ class IntentActor(Actor):
       local_weight: weight of the loss for the next frame.
       goal_weight: weight of the loss for the goal.
       sees_action: whether it sees the action block before.
+      goal_gradient: whether gradients flow through the embedding of the goal.
       sees_velocity: whether it sees z minus the embedding before. For what is before the first frame of an episode or
         clip, learned vectors stand.
 
@@ -40,12 +41,13 @@ class IntentActor(Actor):
         local_weight: float,
         goal_weight: float,
         sees_action: bool,
+        goal_gradient: bool = False,
         sees_velocity: bool = False,
     ) -> None:
         super().__init__()
         if min(local_weight, goal_weight) < 0:
             raise InputError(f"local_weight={local_weight} and goal_weight={goal_weight} must be at least 0")
-        self.local_weight, self.goal_weight = local_weight, goal_weight
+        self.local_weight, self.goal_weight, self.goal_gradient = local_weight, goal_weight, goal_gradient
         self.sees_action, self.sees_velocity = sees_action, sees_velocity
         num_inputs = 3 + sees_action + sees_velocity
         self.mlp = normalized_mlp(num_inputs * embedding_dim, 2 * action_dim, hidden_dim, num_layers)
@@ -62,7 +64,8 @@ class IntentActor(Actor):
     def loss(self, z: Tensor, actions: Tensor) -> Tensor:
         before = self._before(z[:, :-1], actions[:, :-1])
         local = self._surprise(z[:, :-1], z[:, 1:] - z[:, :-1], before, actions)
-        goal = self._surprise(z[:, :-1], z[:, -1:].detach() - z[:, :-1], before, actions)
+        z_goal = z[:, -1:] if self.goal_gradient else z[:, -1:].detach()
+        goal = self._surprise(z[:, :-1], z_goal - z[:, :-1], before, actions)
         return self.local_weight * local + self.goal_weight * goal
 
     def _before(self, z: Tensor, actions: Tensor) -> list[Tensor]:

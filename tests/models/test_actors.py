@@ -71,10 +71,11 @@ def test_the_loss_of_an_intent_is_the_likelihood_of_the_actions_for_the_next_fra
     torch.testing.assert_close(actor.loss(z, actions), 0.3 * local + 0.7 * goal)
 
 
-def test_no_gradient_flows_through_the_goal_of_an_intent():
+@pytest.mark.parametrize("goal_gradient", [False, True])
+def test_gradient_flows_through_the_goal_of_an_intent_where_it_is_told_to(goal_gradient):
     z, actions = draw_clip()
-    make_intent(local_weight=0.0).loss(z, actions).backward()
-    assert z.grad[:, -1].abs().max() == 0 and (z.grad[:, :-1].abs().amax((0, 2)) > 0).all()
+    make_intent(local_weight=0.0, goal_gradient=goal_gradient).loss(z, actions).backward()
+    assert (z.grad[:, -1].abs().max() > 0) == goal_gradient and (z.grad[:, :-1].abs().amax((0, 2)) > 0).all()
 
 
 def test_through_the_next_frame_gradient_flows():
