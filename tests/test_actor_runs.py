@@ -1,4 +1,4 @@
-"""A run with an actor from end to end: training, evaluation by its plans, and the run folder."""
+"""A run with an actor and a contrast from end to end: training, evaluation by its plans, and the run folder."""
 
 import json
 
@@ -14,9 +14,16 @@ PLANNER = ("planner=guarded", "planning.context=2")
 
 @pytest.fixture(scope="module", params=["intent", "path"])
 def run(request, two_room_data, tmp_path_factory):
-    """The folder of a run whose model was trained with an actor."""
+    """The folder of a run whose model was trained with an actor and a contrast."""
     folder = tmp_path_factory.mktemp("runs")
-    words = (*TINY, *PLANNER, f"actor={request.param}", "model.actor.hidden_dim=16", "evaluation.split=validation")
+    words = (
+        *TINY,
+        *PLANNER,
+        f"actor={request.param}",
+        "model.actor.hidden_dim=16",
+        "contrast=temporal",
+        "evaluation.split=validation",
+    )
     assert run_program(train.main, *words, f"data.path={two_room_data.path}", f"output_dir={folder}") is None
     return folder / "tiny"
 
@@ -25,18 +32,19 @@ def read_lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_the_loss_of_the_actor_is_logged_and_is_part_of_the_total(run):
+def test_the_losses_of_the_actor_and_of_the_contrast_are_logged_and_are_part_of_the_total(run):
     logged = [values for values in read_lines(run / "metrics.jsonl") if "loss/actor" in values]
     assert len(logged) == 6
     for values in logged:
         terms = values["loss/prediction"] + values["regularizer/weight"] * values["loss/regularizer"]
-        assert values["loss/total"] == pytest.approx(terms + values["loss/actor"], rel=1e-4)
-        assert values["loss/actor"] != 0
+        assert values["loss/total"] == pytest.approx(terms + values["loss/actor"] + values["loss/contrast"], rel=1e-4)
+        assert values["loss/actor"] != 0 and values["loss/contrast"] > 0
 
 
 def test_its_weights_are_saved_with_the_models_and_come_back(run):
     model = Run.open(run).model
     assert model.actor is not None and model.actor.mlp[0].out_features == 16
+    assert model.contrast is not None
     assert not any(parameter.isnan().any() for parameter in model.actor.parameters())
 
 

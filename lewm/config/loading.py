@@ -26,15 +26,16 @@ WHERE_AND_HOW_FAST = (
 AFTER_TRAINING = ("heads", "planner", "planning", "evaluation", "env.collection.num_test_episodes")
 """Groups and keys that training never sees."""
 
-DEFAULTS = {
-    "model": "actor/none.yaml",
-    "training": "experiment/quickstart.yaml",
-    "planning": "planning/mpc.yaml",
-    "evaluation": "evaluation/held_out.yaml",
-    "data": "train.yaml",
-    "env.collection": "env/two_room.yaml",
-}
-"""Files of configs/ with the values of keys that older runs lack, by group."""
+DEFAULTS = (
+    ("model", "actor/none.yaml"),
+    ("model", "contrast/none.yaml"),
+    ("training", "experiment/quickstart.yaml"),
+    ("planning", "planning/mpc.yaml"),
+    ("evaluation", "evaluation/held_out.yaml"),
+    ("data", "train.yaml"),
+    ("env.collection", "env/two_room.yaml"),
+)
+"""Groups, and files of configs/ with the values of keys that older runs lack."""
 
 LATER_COMPONENTS = {"optimizer": "optimizer/adamw.yaml"}
 """Files of configs/ with the components that older runs lack, by key."""
@@ -143,7 +144,7 @@ def read_run_config(path: Path) -> TrainConfig:
     Keys that are not known any more are left out; those that it lacks have their defaults of configs/.
     """
     values = read_yaml(path)
-    for group, file in DEFAULTS.items():
+    for group, file in DEFAULTS:
         own: Any = values
         default = read_yaml(CONFIGS / file)
         for key in group.split("."):

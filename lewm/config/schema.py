@@ -114,6 +114,7 @@ class ModelConfig:
     action_encoder: Component
     predictor: Component
     actor: Component | None
+    contrast: Component | None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""JEPA world models: encoders, projectors, flows, predictors and actors, by name."""
+"""JEPA world models: encoders, projectors, flows, predictors, actors and contrasts, by name."""
 
 from lewm.models.actor import Actor
 from lewm.models.affine_predictor import AffinePredictor
@@ -11,6 +11,7 @@ from lewm.models.path_actor import PathActor
 from lewm.models.predictor import ActionEncoder, Predictor
 from lewm.models.prefix_predictor import PrefixPredictor
 from lewm.models.projector import MLPProjector
+from lewm.models.temporal_contrast import TemporalContrast
 from lewm.models.vit import ViTEncoder
 
 ENCODERS = {"vit": ViTEncoder}
@@ -23,10 +24,12 @@ FLOWS = {"affine_coupling": InvertibleFlow}
 PREDICTORS = {"adaln": Predictor, "affine": AffinePredictor, "prefix": PrefixPredictor}
 ACTION_ENCODERS = {"mlp": ActionEncoder}
 ACTORS: dict[str, type[Actor]] = {"intent": IntentActor, "path": PathActor}
+CONTRASTS = {"temporal": TemporalContrast}
 
 __all__ = [
     "ACTION_ENCODERS",
     "ACTORS",
+    "CONTRASTS",
     "ENCODERS",
     "FLOWS",
     "JEPA",
@@ -44,4 +47,4 @@ __all__ += [
     "MLPProjector",
     "PathActor",
 ]
-__all__ += ["Predictor", "PrefixPredictor", "ViTEncoder"]
+__all__ += ["Predictor", "PrefixPredictor", "TemporalContrast", "ViTEncoder"]

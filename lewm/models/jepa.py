@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lewm.models.actor import Actor
 from lewm.models.affine_predictor import AffinePredictor
 from lewm.models.prefix_predictor import PrefixPredictor
+from lewm.models.temporal_contrast import TemporalContrast
 from lewm.models.vit import ViTEncoder
 
 
@@ -24,6 +25,7 @@ class JEPA(nn.Module):
       flow: (B, T, D) -> (B, T, D) with an `inverse`, from the projector's output to the embeddings, or None. It is
         not applied to predictions: predictor and predictor_projector map embeddings to embeddings.
       actor: action law that is trained with the encoder, or None.
+      contrast: term of the training loss on the embeddings of clips, or None.
     """
 
     def __init__(
@@ -37,11 +39,12 @@ class JEPA(nn.Module):
         context: int,
         flow: nn.Module | None,
         actor: Actor | None = None,
+        contrast: TemporalContrast | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.projector = encoder, projector
         self.action_encoder, self.predictor, self.predictor_projector = action_encoder, predictor, predictor_projector
-        self.context, self.flow, self.actor = context, flow, actor
+        self.context, self.flow, self.actor, self.contrast = context, flow, actor, contrast
 
     def fit_normalization(self, pixels: Tensor) -> None:
         """Fits the normalization of the input to (B, T, C, h, w) uint8 frames of the training split."""

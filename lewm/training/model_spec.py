@@ -14,7 +14,17 @@ from lewm.data.episodes import Episodes
 from lewm.data.identity import DatasetIdentity
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
-from lewm.models import ACTION_ENCODERS, ACTORS, ENCODERS, FLOWS, JEPA, PREDICTORS, PROJECTORS, AffinePredictor
+from lewm.models import (
+    ACTION_ENCODERS,
+    ACTORS,
+    CONTRASTS,
+    ENCODERS,
+    FLOWS,
+    JEPA,
+    PREDICTORS,
+    PROJECTORS,
+    AffinePredictor,
+)
 
 
 @dataclass(frozen=True)
@@ -109,8 +119,8 @@ class ModelSpec:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
         """Inverse of dataclasses.asdict(). Unknown keys are ignored: later versions may have more."""
-        if isinstance(values.get("model"), dict):  # models of earlier versions name no actor
-            values = values | {"model": {"actor": None, **values["model"]}}
+        if isinstance(values.get("model"), dict):  # models of earlier versions lack these
+            values = values | {"model": {"actor": None, "contrast": None, **values["model"]}}
         return cast(ModelSpec, from_dict(known_keys(values, cls), cls))
 
     @property
@@ -164,4 +174,7 @@ def build_model(config: ModelConfig, image_size: int, action_dim: int) -> JEPA:
         actor=None
         if config.actor is None
         else build(ACTORS, config.actor, "actor", embedding_dim=config.embedding_dim, action_dim=action_dim),
+        contrast=None
+        if config.contrast is None
+        else build(CONTRASTS, config.contrast, "contrast", embedding_dim=config.embedding_dim),
     )

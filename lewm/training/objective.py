@@ -1,4 +1,4 @@
-"""Training objective: next-embedding prediction, one regularizer (LeWM, section 3.2) and the actor, if there is one."""
+"""Training objective: next-embedding prediction, one regularizer (LeWM, section 3.2), and optional terms."""
 
 import math
 from typing import NamedTuple
@@ -17,16 +17,18 @@ class Loss(NamedTuple):
     """Loss of a batch and its terms, each () float32.
 
     Attributes:
-      total: prediction + weight x regularizer + actor.
+      total: prediction + weight x regularizer + actor + contrast.
       prediction: mean squared error of the predicted embeddings.
       regularizer: value of the regularizer, without its weight.
       actor: loss of the actor, weights included; 0 without one.
+      contrast: loss of the contrast, weight included; 0 without one.
     """
 
     total: Tensor
     prediction: Tensor
     regularizer: Tensor
     actor: Tensor
+    contrast: Tensor
 
 
 class Objective(nn.Module):
@@ -64,11 +66,14 @@ class Objective(nn.Module):
         prediction = (z_next.float() - z[:, 1:].float()).square().mean()
         regularizer = self.regularizer(z, generator=generator)
         total = prediction + self.regularizer_weight * regularizer
-        actor = torch.zeros_like(prediction)
+        actor = contrast = torch.zeros_like(prediction)
         if self.model.actor is not None:
             actor = self.model.actor.loss(z, clip.actions)
             total = total + actor
-        return Loss(total, prediction, regularizer, actor), z.detach().float()
+        if self.model.contrast is not None:
+            contrast = self.model.contrast.loss(z)
+            total = total + contrast
+        return Loss(total, prediction, regularizer, actor, contrast), z.detach().float()
 
 
 def build_objective(model: JEPA, config: Component, rollout_steps: int = 1) -> Objective:

@@ -213,7 +213,7 @@ class Trainer:
         return cast(list[float], losses[place])
 
     def _log(self, tracker: Tracker | None, index: int, result: StepResult, meter: Meter) -> None:
-        total, prediction, regularizer, actor = self._finite_losses(index)
+        total, prediction, regularizer, actor, contrast = self._finite_losses(index)
         z = cast(Tensor, self.accelerator.gather(result.z))
         if tracker is None:
             return
@@ -222,6 +222,7 @@ class Trainer:
             "loss/prediction": prediction,
             "loss/regularizer": regularizer,
             **({} if self.model.actor is None else {"loss/actor": actor}),
+            **({} if self.model.contrast is None else {"loss/contrast": contrast}),
             "regularizer/weight": self._plain_objective.regularizer_weight.item(),
             "regularizer/statistic": self.regularizer.statistic(regularizer, self.config.training.batch_size),
             "train/prediction_over_copy_last": prediction / copy_last_loss(z),

@@ -18,7 +18,7 @@ class LinearModel(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.actor = None
+        self.actor = self.contrast = None
         generator = torch.Generator().manual_seed(0)
         self.encoder = nn.Parameter(torch.randn(12, DIM, generator=generator) / 100)
         self.dynamics = nn.Parameter(torch.randn(ACTIONS, DIM, generator=generator))
@@ -158,4 +158,20 @@ def test_an_actor_adds_its_loss_to_the_total(objective, clip):
     loss, z = objective(clip, generator())
     assert without.actor == 0 and torch.equal(loss.actor, Distance().loss(z, clip.actions))
     torch.testing.assert_close(loss.total, without.total + loss.actor)
+    assert torch.equal(loss.prediction, without.prediction) and torch.equal(loss.regularizer, without.regularizer)
+
+
+class Spread(nn.Module):
+    """A contrast whose loss is the mean square of the embeddings."""
+
+    def loss(self, z):
+        return z.float().square().mean()
+
+
+def test_a_contrast_adds_its_loss_to_the_total(objective, clip):
+    without, _ = objective(clip, generator())
+    objective.model.contrast = Spread()
+    loss, z = objective(clip, generator())
+    assert without.contrast == 0 and torch.equal(loss.contrast, Spread().loss(z))
+    torch.testing.assert_close(loss.total, without.total + loss.contrast)
     assert torch.equal(loss.prediction, without.prediction) and torch.equal(loss.regularizer, without.regularizer)

@@ -59,6 +59,7 @@ def trainer(*overrides):
         ("regularizer=none", PREFIX),
         ("actor=intent",),
         ("actor=path",),
+        ("contrast=temporal",),
     ],
     ids=lambda words: ",".join(words),
 )
@@ -70,7 +71,7 @@ def test_no_part_of_a_step_reads_a_number(words):
         torch.empty(8, 4, 2, device="meta"),
     )
     result = step.update(clip)
-    assert (result.losses.shape, result.z.shape, result.grad_norm.shape) == ((4,), (8, 4, 8), ())
+    assert (result.losses.shape, result.z.shape, result.grad_norm.shape) == ((5,), (8, 4, 8), ())
     assert {tensor.device.type for tensor in result} == {"meta"}
 
 
