@@ -44,7 +44,7 @@ def count_flops(call: Callable[[], Any]) -> int:
 def count_model_flops(model: JEPA, spec: ModelSpec, batch_size: int, num_frames: int, rollout_steps: int = 1) -> int:
     """Floating-point operations of a model in a training step, on a copy that knows shapes and no numbers.
 
-    Those of the regularizer and the optimizer, about one in a hundred, are left out.
+    Those of the regularizer and the optimizer, about one in a hundred, and of a contrast are left out.
     """
     shapes = copy.deepcopy(model).to("meta")
     pixels = torch.empty(batch_size, num_frames, 3, spec.frame_size, spec.frame_size, dtype=torch.uint8, device="meta")
