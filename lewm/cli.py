@@ -13,6 +13,8 @@ COMMANDS = {
     "plan": "scripts/plan.py",
     "collect": "scripts/collect.py",
     "data": "scripts/data.py",
+    "import-checkpoint": "scripts/import_checkpoint.py",
+    "export-checkpoint": "scripts/export_checkpoint.py",
     "ablate": "scripts/ablate.py",
     "compare": "scripts/compare.py",
     "report": "scripts/report.py",
@@ -39,7 +41,7 @@ def main() -> None:
 
 def overview() -> str:
     """The text of `lewm --help`: every command with the first line of its program's docstring."""
-    lines = [f"  {command:<15}{summary(program)}" for command, program in COMMANDS.items()]
+    lines = [f"  {command:<19}{summary(program)}" for command, program in COMMANDS.items()]
     return "\n".join(["usage: lewm command [...]", "", *lines, "", "`lewm command --help` lists what a command takes."])
 
 

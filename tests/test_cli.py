@@ -23,7 +23,7 @@ def test_every_command_is_a_program_with_a_main(program):
 def test_help_lists_every_command_with_its_purpose(words, monkeypatch, capsys):
     run(monkeypatch, *words)
     lines = capsys.readouterr().out.splitlines()
-    assert "  plan           Evaluates a trained run by planning" in lines
+    assert "  plan               Evaluates a trained run by planning" in lines
     assert [line.split()[0] for line in lines if line.startswith("  ")] == list(cli.COMMANDS)
 
 

@@ -201,6 +201,11 @@ class SpeedrunConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
+class ImportCheckpointConfig(TrainConfig):
+    weights: str
+
+
+@dataclass(frozen=True)
 class CollectConfig:
     data_path: str | None
     data_root: str

@@ -37,6 +37,7 @@ class ViTEncoder(nn.Module):
       stem: "linear" patches (LeWM), or "conv": convolutions beside them, see ConvStem.
       positions: "learned" from a random start (LeWM), or fixed 2-D "sincos", which small models need: from random
         positions a short training can lose one image axis altogether.
+      mlp_ratio: hidden width of the blocks' MLPs as a multiple of `width`.
 
     Attributes:
       output_dim: `width`.
@@ -60,6 +61,7 @@ class ViTEncoder(nn.Module):
         normalization: Literal["imagenet", "dataset"],
         stem: Literal["linear", "conv"],
         positions: Literal["learned", "sincos"],
+        mlp_ratio: float = 4.0,
     ) -> None:
         super().__init__()
         check_sizes(image_size=image_size, patch_size=patch_size, width=width, depth=depth, num_heads=num_heads)
@@ -69,6 +71,8 @@ class ViTEncoder(nn.Module):
             raise InputError(f"num_heads={num_heads} does not divide width={width}")
         if positions == "sincos" and width % 4:
             raise InputError(f"width={width} must be divisible by 4 for positions=sincos")
+        if not width * mlp_ratio >= 1:
+            raise InputError(f"mlp_ratio={mlp_ratio} leaves MLPs of width={width} without a hidden layer")
         for value, known in (
             (pooling, ("cls", "mean")),
             (normalization, ("imagenet", "dataset")),
@@ -90,6 +94,7 @@ class ViTEncoder(nn.Module):
             embed_dim=width,
             depth=depth,
             num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
             num_classes=0,
             class_token=pooling == "cls",
             global_pool="token" if pooling == "cls" else "avg",

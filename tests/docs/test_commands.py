@@ -15,6 +15,7 @@ COMMANDS = sorted({command for _, command in commands()})
 HYDRA = {
     "train.py": "train",
     "scripts/speedrun.py": "speedrun",
+    "scripts/import_checkpoint.py": "import_checkpoint",
     "scripts/plan.py": "plan",
     "scripts/collect.py": "collect",
     "scripts/train_head.py": "train_head",
