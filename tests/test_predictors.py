@@ -46,7 +46,7 @@ def test_every_predictor_has_a_file_and_every_file_names_one():
 
 
 @pytest.mark.parametrize(
-    "others", [(), ("model=paper",), ("experiment=paper",), ("experiment=push_t",), ("experiment=gpu",)]
+    "others", [(), ("model=paper",), ("experiment=paper",), ("experiment=push_t_brisk",), ("experiment=gpu",)]
 )
 @pytest.mark.parametrize("name", ["affine", "prefix"])
 def test_a_chosen_predictor_has_nothing_of_the_one_before_it(name, others):
