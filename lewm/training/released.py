@@ -71,6 +71,9 @@ NAMES = (
 OWN = ("encoder.mean", "encoder.std")
 """Tensors that released checkpoints lack: the normalization of the pixels, which is ImageNet's."""
 
+UNUSED = ("encoder.embeddings.mask_token", "encoder.pooler.dense.weight", "encoder.pooler.dense.bias")
+"""Tensors of their encoder that no embedding depends on."""
+
 
 def their_names(name: str) -> tuple[str, ...]:
     """Names of the released tensors that make up one of ours."""
@@ -119,7 +122,8 @@ class ReleasedCheckpoint:
 
     def load_into(self, model: JEPA) -> None:
         """Fills a model of this architecture with the weights. InputError: they do not fit, or some are left over."""
-        state, left = model.state_dict(), dict(self.tensors)
+        state = model.state_dict()
+        left = {name: value for name, value in self.tensors.items() if name not in UNUSED}
         for name, ours in state.items():
             if name in OWN:
                 continue

@@ -45,6 +45,14 @@ def test_embeddings_predictions_and_rollouts_are_those_of_the_layout(tmp_path, r
     torch.testing.assert_close(model.rollout(z, actions), reference.rollout(expected, actions), atol=1e-5, rtol=0)
 
 
+def test_tensors_that_no_embedding_depends_on_are_left_out(tmp_path):
+    tensors, pixels = make_tensors(), inputs()[0]
+    plain = build(ReleasedCheckpoint.open(write(tmp_path / "plain", tensors)))
+    others = {"encoder.embeddings.mask_token": torch.ones(1, 1, DIM), "encoder.pooler.dense.bias": torch.ones(DIM)}
+    model = build(ReleasedCheckpoint.open(write(tmp_path / "others", {**tensors, **others})))
+    assert torch.equal(model.encode(pixels), plain.encode(pixels))
+
+
 def test_a_file_of_weights_can_be_named(tmp_path):
     folder = write(tmp_path, make_tensors())
     (folder / "weights.pt").rename(folder / "weights_epoch_9.pt")
