@@ -109,6 +109,8 @@ class ReleasedCheckpoint:
         Raises:
           InputError: a file is missing or damaged, or the model is another than LeWorldModel's.
         """
+        if not path.exists():
+            raise InputError(f"there is no {path}: give the folder with {WEIGHTS} and {DESCRIPTION}")
         file = path / WEIGHTS if path.is_dir() else path
         description = Description.read(file.parent / DESCRIPTION)
         tensors = read_weights(file)
@@ -313,7 +315,8 @@ def describe(spec: ModelSpec) -> dict[str, Any]:
         ("model.predictor.width", predictor.get("width"), dim),
     ):
         if found != wanted:
-            raise InputError(f"{key}={found!r}: the released layout has {wanted!r} alone")
+            shown = found["name"] if isinstance(found, dict) else found
+            raise InputError(f"{key}={shown}: the released layout has {'none' if wanted is None else wanted} alone")
     mlp_scale, rest = divmod(model.action_encoder["hidden_dim"], dim)
     if rest:
         raise InputError(f"model.action_encoder.hidden_dim must be a multiple of {dim} in the released layout")

@@ -71,7 +71,7 @@ def test_mistakes_get_one_line_and_make_no_run(tmp_path, weights, two_room_data)
 
     data = f"data.path={two_room_data.path}"
     assert_one_line_error(start(data), "give a value for weights=")
-    assert_one_line_error(start(data, f"weights={tmp_path}/none"), "config.json is missing")
+    assert_one_line_error(start(data, f"weights={tmp_path}/none"), "none: give the folder with weights.pt")
     assert_one_line_error(
         start(f"weights={weights}", f"data.root={tmp_path}"), "lewm collect env=two_room env.frame_size=48"
     )

@@ -167,9 +167,9 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     ("words", "named"),
     [
         (["model.encoder.stem=conv", "model.encoder.pooling=cls"], "model.encoder"),
-        (["actor=intent"], "model.actor"),
+        (["actor=intent"], "model.actor=intent: the released layout has none alone"),
         (["model.predictor.width=96"], "model.predictor.width=96"),
-        (["predictor=affine"], "model.predictor.name='affine'"),
+        (["predictor=affine"], "model.predictor.name=affine: the released layout has adaln alone"),
         (["model.flow=affine_coupling"], "model.flow"),
         (["model.action_encoder.hidden_dim=100"], "model.action_encoder.hidden_dim"),
     ],
