@@ -31,7 +31,7 @@ SIZES = {
     "large": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16},
     "huge": {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16},
 }
-"""Words for the size of an encoder. The MLPs are four times as wide, if the configuration says nothing else."""
+"""Words for the size of an encoder. MLPs are four times as wide as the word says, whatever hidden_size is."""
 
 OLDER_NAMES = (
     (
@@ -221,7 +221,7 @@ class Description:
         dim = self.number("predictor.input_dim")
         hidden_dim = self.number("projector.hidden_dim")
         predictor_width = self.number("predictor.hidden_dim")
-        mlp_dim = self.number("encoder.intermediate_size", encoder_mlp_dim or 4 * width)
+        mlp_dim = self.number("encoder.intermediate_size", encoder_mlp_dim or 4 * SIZES[size]["hidden_size"])
         for key, default, wanted in (
             ("projector.output_dim", dim, dim),
             ("predictor.hidden_dim", dim, dim),
@@ -344,7 +344,7 @@ def describe(spec: ModelSpec) -> dict[str, Any]:
             "pretrained": False,
             "use_mask_token": False,
             **others,
-            **({} if mlp_dim == 4 * encoder["width"] else {"intermediate_size": mlp_dim}),
+            **({} if mlp_dim == 4 * SIZES[size]["hidden_size"] else {"intermediate_size": mlp_dim}),
         },
         "predictor": {
             "_target_": f"{module}.module.Predictor",

@@ -180,11 +180,14 @@ def test_a_model_that_the_layout_has_no_place_for_is_refused(tmp_path, words, na
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore")  # of their imports
 @pytest.mark.skipif(not HAS_PEER, reason="stable-worldmodel is not installed")
 def test_stable_worldmodel_agrees_in_both_directions(tmp_path):
     from hydra.utils import instantiate
 
-    checkpoint = ReleasedCheckpoint.open(write(tmp_path / "first", make_tensors()))
+    # Matrices of a usual size: with larger ones rounding grows over a rollout.
+    tensors = {name: value / 2 if value.dim() == 2 else value for name, value in make_tensors().items()}
+    checkpoint = ReleasedCheckpoint.open(write(tmp_path / "first", tensors))
     ours, (pixels, actions) = build(checkpoint), inputs()
     (tmp_path / "ours").mkdir()
     write_released(tmp_path / "ours", spec_of_checkpoint(checkpoint), ours)
