@@ -31,6 +31,8 @@ from lewm.training.released import ReleasedCheckpoint
 def main(config: ImportCheckpointConfig) -> None:
     console = Console()
     say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
+    if latest_checkpoint(config.run_dir):
+        raise InputError(f"{config.run_dir} holds a run already: give another name=")
     released = ReleasedCheckpoint.open(Path(config.weights))
     training = TrainConfig(**{field.name: getattr(config, field.name) for field in fields(TrainConfig)})
     training = replace(training, model=released.model, env=replace(training.env, frame_size=released.frame_size))
@@ -47,8 +49,6 @@ def main(config: ImportCheckpointConfig) -> None:
     objective = build_objective(model, training.regularizer, training.training.rollout_steps)
     snapshot = Snapshot.take(model, objective.regularizer, torch.optim.SGD(model.parameters()))
 
-    if latest_checkpoint(training.run_dir):
-        raise InputError(f"{training.run_dir} holds a run already: give another name=")
     with run_lock(training.run_dir):
         write_json(training.run_dir / "process.json", describe_process())
         save(training, training.run_dir / "config.yaml")

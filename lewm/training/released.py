@@ -115,7 +115,7 @@ class ReleasedCheckpoint:
         description = Description.read(file.parent / DESCRIPTION)
         tensors = read_weights(file)
         action_weight = tensors.get("action_encoder.patch_embed.weight")
-        if action_weight is None:
+        if action_weight is None or action_weight.dim() != 3:
             raise InputError(f"{file} has no action_encoder.patch_embed.weight: it is no checkpoint of LeWorldModel")
         encoder_mlp = tensors.get("encoder.layers.0.mlp.fc1.weight")
         mlp_dim = None if encoder_mlp is None else len(encoder_mlp)
@@ -263,7 +263,7 @@ class Description:
                 "num_heads": self.number("predictor.heads"),
                 "head_dim": self.number("predictor.dim_head", 64),
                 "mlp_dim": self.number("predictor.mlp_dim"),
-                "dropout": float(self.value("predictor.dropout", 0.0)),
+                "dropout": self.value("predictor.dropout", 0.0),
             },
             actor=None,
             contrast=None,
@@ -289,7 +289,10 @@ def write_released(folder: Path, spec: ModelSpec, model: JEPA) -> None:
         theirs = their_names(name)
         for key, piece in zip(theirs, ours.cpu().chunk(len(theirs)) if ours.dim() else (ours.cpu(),), strict=True):
             tensors[key] = piece.reshape(their_shape(key, piece.shape)).clone()
-    torch.save(tensors, folder / WEIGHTS)
+    try:
+        torch.save(tensors, folder / WEIGHTS)
+    except (OSError, RuntimeError) as error:  # a full disk, say
+        raise InputError(f"cannot write {folder / WEIGHTS}: {str(error).splitlines()[0]}") from None
     write_json(folder / DESCRIPTION, description)
 
 
