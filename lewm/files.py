@@ -81,6 +81,13 @@ def check_output(option: str, path: Path | None) -> None:
         raise InputError(f"{option} {path}: there is no folder {path.parent}")
 
 
+def check_links(path: Path) -> None:
+    """Refuses a path that leads through a link to nothing, such as a disk that is not mounted, before it is written."""
+    for each in (path, *path.parents):
+        if each.is_symlink() and not each.exists():
+            raise InputError(f"{each} is a link to {each.readlink()}, which is not there: mount it, or remove the link")
+
+
 def without_nan(values: Any) -> Any:
     """Nested dicts and sequences with None for every float that is NaN or infinite: JSON has no such numbers."""
     if isinstance(values, dict):
@@ -101,9 +108,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        for file in partial.iterdir():
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
+        for file in partial.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -120,6 +128,7 @@ def sha256_of(path: Path) -> str:
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Makes the run folder and keeps other processes from writing into it; a killed process lets go by itself."""
+    check_links(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     with (run_dir / "lock").open("a") as file:
         try:

@@ -1,13 +1,17 @@
 """Runs: the one reader of what train.py leaves behind."""
 
+import json
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lewm import hub
 from lewm.agent import Agent
 from lewm.config import (
     CONFIGS,
@@ -22,8 +26,11 @@ from lewm.config import (
 from lewm.data.clips import split_dataset
 from lewm.data.episodes import Episodes
 from lewm.errors import InputError
+from lewm.files import whole_folder, write_json, write_text
 from lewm.heads.files import Heads
 from lewm.models import JEPA
+from lewm.results import read_results
+from lewm.training.accelerator import choose_device
 from lewm.training.checkpoint import Checkpoint, find_checkpoint
 from lewm.training.model_spec import ModelSpec
 
@@ -44,7 +51,7 @@ class Run:
     Attributes:
       path: the run folder.
       checkpoint: the checkpoint that is used.
-      device: cpu or cuda, where model, heads and agents are.
+      device: cpu, cuda or cuda:1, where model, heads and agents are.
     """
 
     path: Path
@@ -53,10 +60,97 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path, *, device: str = "cpu") -> "Run":
-        """Opens a run folder at its last checkpoint, or a checkpoint folder. InputError: there is none, or damaged."""
+        """Opens a run folder at its last checkpoint, or a checkpoint folder.
+
+        Raises:
+          InputError: there is none, it is damaged, or there is no such device.
+        """
+        kind, colon, number = device.partition(":")
+        device = choose_device(kind) + colon + number
         found = find_checkpoint(Path(path))
         inside = found.parent.name == "checkpoints"
         return cls(found.parent.parent if inside else found, Checkpoint.open(found), device)
+
+    @classmethod
+    def from_pretrained(cls, path_or_id: str | Path, *, revision: str | None = None, device: str = "cpu") -> "Run":
+        """Opens a folder as open() does, or downloads a model from the Hugging Face Hub.
+
+        Args:
+          path_or_id: a folder, or an id on the hub, as "user/name".
+          revision: branch, tag or commit on the hub; the latest commit by default.
+          device: cpu or cuda.
+
+        Raises:
+          InputError: there is no such folder or model, or it is damaged.
+        """
+        is_folder = Path(path_or_id).exists()
+        return cls.open(path_or_id if is_folder else hub.download(str(path_or_id), revision), device=device)
+
+    def save_pretrained(self, folder: str | Path, *, evaluation: str | Path | None = None, name: str = "") -> None:
+        """Writes what it takes to plan and to fine-tune into a new folder, which open() and from_pretrained() read.
+
+        These are the weights, their description, the configuration, the heads, the results of an evaluation, and a
+        model card.
+
+        Args:
+          folder: folder to make.
+          evaluation: folder of an evaluation of these weights, for the card; None for the one of the training, if any.
+          name: name of the model on the card; the folder's by default.
+
+        Raises:
+          InputError: the folder exists, the evaluation is none of these weights, or the disk is full.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise InputError(f"{folder} exists already: remove it, or give another folder")
+        results, training = self._results(evaluation), self._training()
+        with whole_folder(folder) as partial:
+            self.checkpoint.copy_weights(partial)
+            for file in ("config.yaml", "process.json"):
+                if (self.path / file).exists():
+                    shutil.copyfile(self.path / file, partial / file)
+            for head in self.heads:
+                shutil.copytree(self.path / "heads" / head, partial / "heads" / head)
+            if results is not None:
+                write_json(partial / "results.json", results)
+            card = hub.model_card(name or folder.name, self.spec, self.step, training, results)
+            write_text(partial / "README.md", card)
+
+    def push_to_hub(self, model_id: str, *, evaluation: str | Path | None = None, private: bool | None = None) -> str:
+        """Uploads what save_pretrained() writes to the Hugging Face Hub and returns the URL of the commit.
+
+        Args:
+          model_id: id on the hub, as "user/name"; the repository is made if there is none.
+          evaluation: as in save_pretrained().
+          private: whether a new repository is private; None for the default of the account.
+
+        Raises:
+          InputError: no token may write there, the hub cannot be reached, or as for save_pretrained().
+        """
+        with TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "model"
+            self.save_pretrained(folder, evaluation=evaluation, name=model_id)
+            return hub.upload(folder, model_id, private=private)
+
+    def _training(self) -> dict[str, Any]:
+        """Command, commit and versions of the training; older runs lack them."""
+        file = self.path / "process.json"
+        try:
+            return dict(json.loads(file.read_text())) if file.exists() else {}
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{file} is damaged ({error}): remove it") from None
+
+    def _results(self, evaluation: str | Path | None) -> dict[str, Any] | None:
+        """Results of an evaluation of these weights. Those of the training may be missing or of other weights: None."""
+        path = self.path if evaluation is None else Path(evaluation)
+        if evaluation is None and not (path / "results.json").exists():
+            return None
+        results = read_results(path)
+        if results["identity"].get("weights_hash") == self.checkpoint.weights_hash:
+            return results
+        if evaluation is None:
+            return None
+        raise InputError(f"{path} is an evaluation of other weights than those of {self.checkpoint.path}")
 
     @property
     def spec(self) -> ModelSpec:

@@ -5,9 +5,9 @@ Planner, planning, evaluation and seed are those of the run, unless the command 
 Baselines are evaluated on the same pairs: `policy=expert name=expert`. An interrupted evaluation goes on where it was.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,6 @@ from lewm.report import print_results, save_evaluation
 from lewm.run import Run
 from lewm.tracking import progress_bar
 from lewm.training.accelerator import choose_device
-from lewm.training.checkpoint import latest_checkpoint
 
 POLICIES = ("mpc", "amortized", "behaviour_cloning", "expert", *BASELINES)
 
@@ -56,11 +55,10 @@ def as_trained(chosen: dict[str, Any]) -> dict[str, dict[str, Any]]:
     by_protocol = ("planner", "planning") if chosen.get("protocol") is not None else ()
     groups = [group for group in ("planner", "planning", "evaluation") if group not in (*chosen, *by_protocol)]
     runs = chosen.get("run") if isinstance(chosen.get("run"), list) else [chosen.get("run")]
-    trained = [  # main refuses the others
-        asdict(Run.open(str(run)).config)
-        for run in runs
-        if run is not None and latest_checkpoint(Path(str(run))) is not None
-    ]
+    trained = []
+    for run in runs:
+        with suppress(InputError):  # main refuses it
+            trained.append(asdict(Run.open(str(run)).config))
     if not trained or not groups:
         return {}
     differing = [group for group in groups if any(config[group] != trained[0][group] for config in trained)]

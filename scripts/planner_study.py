@@ -23,8 +23,8 @@ from torch import Tensor
 
 from lewm.config import CONFIGS, Component, build
 from lewm.errors import InputError, one_line_errors
-from lewm.evaluation.results import read_results
 from lewm.planning import PLANNERS
+from lewm.results import read_results
 from lewm.run import Run
 from lewm.shipped import start_of
 

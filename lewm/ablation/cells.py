@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lewm.config import CONFIGS, WHERE_AND_HOW_FAST, TrainConfig, changed_key, flat, from_dict
 from lewm.config.command_line import expand_components
 from lewm.errors import InputError
-from lewm.evaluation.results import read_results
+from lewm.results import read_results
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from lewm.errors import InputError
-from lewm.evaluation.results import read_results
+from lewm.results import read_results
 from lewm.success_rates import PairedDifference, paired_difference, success_rate
 
 SAME = ("dataset_hash", "offset", "budget", "start")

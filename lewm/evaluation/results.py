@@ -1,18 +1,15 @@
-"""Content of results.json, and its reader."""
+"""Content of results.json; lewm.results reads it."""
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lewm.config import Component, EvaluationConfig, PlanningConfig
-from lewm.errors import InputError
 from lewm.evaluation.evaluation_episodes import EvaluationEpisodes
 from lewm.evaluation.manifest import Manifest
 from lewm.evaluation.play import Outcome
@@ -21,9 +18,6 @@ from lewm.precision import choose_inference_precision
 from lewm.provenance import describe_process
 from lewm.run import Run
 from lewm.success_rates import success_rate
-
-OF_PLANNING = ("protocol", "source", "model", "baselines", "already_solved", "planning", "pairs")
-"""Keys of results.json that an evaluation by planning has all of, and recordings without an environment none."""
 
 NOT_OF_THE_MODEL = ("resume", "planner", "planning", "evaluation")
 """Keys of a training's configuration that its weights know nothing of."""
@@ -138,38 +132,3 @@ def describe_pairs(manifest: Manifest, outcome: Outcome) -> list[dict[str, Any]]
 def join_outcomes(outcomes: Sequence[Outcome], order: NDArray[np.int64]) -> Outcome:
     """Those of several batches, whose episodes are put into `order`."""
     return Outcome(*(np.concatenate(arrays)[order] for arrays in zip(*outcomes, strict=True)))
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """Reads results.json, with nan for each rate and measure that is null there.
-
-    Args:
-      path: the file, or the folder of an evaluation.
-
-    Raises:
-      InputError: there is no such file, or it is damaged.
-    """
-    file = path / "results.json" if path.is_dir() else path
-    remedy = "give the folder of an evaluation"
-    try:
-        results = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} holds no readable results.json ({error}): {remedy}") from None
-    if not isinstance(results, dict) or not isinstance(results.get("identity"), dict):
-        raise InputError(f"{file} names no model, so that it is no results.json: {remedy}")
-    missing = [key for key in OF_PLANNING if key not in results]
-    if 0 < len(missing) < len(OF_PLANNING):
-        raise InputError(f"{file} has no {missing[0]}, so that it is no whole results.json: {remedy}")
-    for key in ("model", "baselines", "diagnostics", "planning"):
-        if results.get(key) is not None:
-            results[key] = _with_nan(results[key])
-    for pair in results.get("pairs", ()):
-        pair |= {key: math.nan for key in ("final_distance",) if key in pair and pair[key] is None}
-    return results
-
-
-def _with_nan(values: Any) -> Any:
-    """Values of nested dicts, with nan for None."""
-    if isinstance(values, dict):
-        return {key: _with_nan(value) for key, value in values.items()}
-    return math.nan if values is None else values

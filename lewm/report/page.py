@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 
 from lewm.errors import InputError
 from lewm.evaluation.film_choice import failures_first
-from lewm.evaluation.results import read_results
 from lewm.files import write_text
 from lewm.report.figures import Traces, figures, policies
 from lewm.report.markup import document, interval, number, percent, rate_cell, safe, table
 from lewm.report.media import FPS
 from lewm.report.pictures import film_section, imagination_section
+from lewm.results import read_results
 
 SCRIPT = Path(__file__).with_name("report.js")
 OF_PAIRS = ("distances", "z_distance", "best_costs")

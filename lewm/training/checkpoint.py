@@ -91,6 +91,19 @@ class Checkpoint:
             raise InputError(f"{self.path} holds no averaged weights: resume it with training.ema_decay=null")
         load_weights(model, self.path / AVERAGE, self.hashes[AVERAGE], "model")
 
+    def copy_weights(self, folder: Path) -> None:
+        """Copies the weights to evaluate into a folder, as a checkpoint to plan with and to fine-tune.
+
+        Raises:
+          InputError: the weights are missing or damaged, or the disk is full.
+        """
+        read_tensors(self.path / self._evaluated, self.hashes[self._evaluated])
+        try:
+            shutil.copyfile(self.path / self._evaluated, folder / WEIGHTS)
+        except OSError as error:
+            raise InputError(f"cannot write {folder / WEIGHTS}: {error}") from None
+        _describe(folder, self.spec, self.step, self.seconds, {WEIGHTS: self.weights_hash})
+
     def load_regularizer(self, regularizer: nn.Module) -> None:
         """Fills the buffers of a regularizer, such as a calibration. InputError: as for the weights."""
         load_weights(regularizer, self.path / REGULARIZER, self.hashes.get(REGULARIZER), "regularizer")
@@ -213,13 +226,18 @@ def save_checkpoint(
                 f"cannot write the checkpoint {path} ({error}): the one before it is kept; make room, then resume=true"
             ) from error
         hashes = {name: sha256_of(partial / name) for name in tensors}
-        described = {"format": FORMAT, "version": VERSION, "step": step, "seconds": seconds, "files": hashes}
-        write_json(partial / DESCRIPTION, {**described, **asdict(spec)})
+        _describe(partial, spec, step, seconds, hashes)
     older = {number: each for number, each in checkpoints(folder.parent).items() if number <= step}
     for number in sorted(older)[:-keep_last]:
         if not keep_every or number % keep_every:
             shutil.rmtree(older[number])
     return path
+
+
+def _describe(folder: Path, spec: ModelSpec, step: int, seconds: float, hashes: dict[str, str]) -> None:
+    """Writes model.json; the arguments as in Checkpoint."""
+    described = {"format": FORMAT, "version": VERSION, "step": step, "seconds": seconds, "files": hashes}
+    write_json(folder / DESCRIPTION, {**described, **asdict(spec)})
 
 
 class CheckpointWriter:

@@ -8,8 +8,9 @@ import pytest
 
 from lewm.errors import InputError
 from lewm.evaluation.play import Outcome
-from lewm.evaluation.results import read_results, summarize
+from lewm.evaluation.results import summarize
 from lewm.files import write_json
+from lewm.results import read_results
 from tests.evaluation.finished import make_results
 
 
