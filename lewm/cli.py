@@ -15,6 +15,7 @@ COMMANDS = {
     "data": "scripts/data.py",
     "import-checkpoint": "scripts/import_checkpoint.py",
     "export-checkpoint": "scripts/export_checkpoint.py",
+    "export": "scripts/export.py",
     "ablate": "scripts/ablate.py",
     "compare": "scripts/compare.py",
     "report": "scripts/report.py",

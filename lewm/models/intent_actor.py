@@ -90,4 +90,4 @@ class IntentActor(Actor):
 
 def _led_by(first: Tensor, others: Tensor) -> Tensor:
     """(D,) vector for the first frame, (B, t-1, D) of the others -> (B, t, D)."""
-    return torch.cat([first.expand(len(others), 1, -1), others], dim=1)
+    return torch.cat([first.expand(others.shape[0], 1, -1), others], dim=1)

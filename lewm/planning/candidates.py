@@ -50,7 +50,7 @@ def cheapest(costs: Tensor, candidates: Tensor, num: int) -> tuple[Tensor, Tenso
       (B, num) costs in ascending order, and their (B, num, H, A) candidates.
     """
     costs, index = costs.topk(num, dim=1, largest=False, sorted=True)
-    return costs, torch.take_along_dim(candidates, index[:, :, None, None], dim=1)
+    return costs, candidates.gather(1, index[:, :, None, None].expand(-1, -1, *candidates.shape[2:]))
 
 
 def nothing_yet(mean: Tensor) -> Plan:
