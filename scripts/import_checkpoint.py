@@ -8,6 +8,7 @@ fine-tunes (init_from=) like any other. Every key of train.py can be given, and 
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from rich.console import Console
@@ -20,6 +21,7 @@ from lewm.data.identity import choose_path, open_dataset
 from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
 from lewm.files import run_lock, write_json
+from lewm.models import ViTEncoder
 from lewm.provenance import describe_process
 from lewm.training.checkpoint import Snapshot, latest_checkpoint, save_checkpoint
 from lewm.training.model_spec import ModelSpec
@@ -33,6 +35,9 @@ def main(config: ImportCheckpointConfig) -> None:
     say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
     if latest_checkpoint(config.run_dir):
         raise InputError(f"{config.run_dir} holds a run already: give another name=")
+    if not len(config.pixel_mean) == len(config.pixel_std) == 3 or min(config.pixel_std) <= 0:
+        given = f"pixel_mean={list(config.pixel_mean)}, pixel_std={list(config.pixel_std)}"
+        raise InputError(f"{given}: give three numbers each, of colours between 0 and 1, and each std above 0")
     released = ReleasedCheckpoint.open(Path(config.weights))
     training = TrainConfig(**{field.name: getattr(config, field.name) for field in fields(TrainConfig)})
     training = replace(training, model=released.model, env=replace(training.env, frame_size=released.frame_size))
@@ -46,6 +51,7 @@ def main(config: ImportCheckpointConfig) -> None:
     spec = ModelSpec.of(training, data, ActionNormalizer.fit(training_actions(data, train_ids)))
     model = spec.build_model()
     released.load_into(model)
+    cast(ViTEncoder, model.encoder).normalize_by(config.pixel_mean, config.pixel_std)
     objective = build_objective(model, training.regularizer, training.training.rollout_steps)
     snapshot = Snapshot.take(model, objective.regularizer, torch.optim.SGD(model.parameters()))
 

@@ -203,6 +203,8 @@ class SpeedrunConfig(TrainConfig):
 @dataclass(frozen=True)
 class ImportCheckpointConfig(TrainConfig):
     weights: str
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Encoder of frames: timm's vision transformer on uint8 pixels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, cast
@@ -85,9 +85,9 @@ class ViTEncoder(nn.Module):
         self.stem, self.patch_size, self.narrow_stream = stem, patch_size, False
         self._embed: Callable[[ViTEncoder, Tensor], Tensor] = embed
         self._class_row: Callable[[Any, Tensor], Tensor] = class_row
-        mean, std = (255 * torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-        self.register_buffer("mean", mean.expand(-1, image_size, image_size).clone())
-        self.register_buffer("std", std.clone())
+        self.register_buffer("mean", torch.empty(len(IMAGENET_MEAN), image_size, image_size))
+        self.register_buffer("std", torch.empty(len(IMAGENET_STD), 1, 1))
+        self.normalize_by(IMAGENET_MEAN, IMAGENET_STD)
         self.vit = VisionTransformer(
             img_size=image_size,
             patch_size=patch_size,
@@ -107,6 +107,12 @@ class ViTEncoder(nn.Module):
             table = build_sincos2d_pos_embed([grid, grid], dim=width)[None]
             positions_with_class = torch.cat([table.new_zeros(1, self.vit.num_prefix_tokens, width), table], dim=1)
             self.vit.pos_embed = nn.Parameter(positions_with_class, requires_grad=False)
+
+    @torch.no_grad()
+    def normalize_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Normalizes by (C,) mean and (C,) std of each channel, of colours between 0 and 1."""
+        self.mean.copy_(255 * torch.tensor(mean)[:, None, None])
+        self.std.copy_(255 * torch.tensor(std)[:, None, None])
 
     @torch.no_grad()
     def fit_normalization(self, pixels: Tensor) -> None:

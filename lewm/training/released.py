@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,8 @@ from torch import Tensor
 from lewm.config import ModelConfig
 from lewm.errors import InputError
 from lewm.files import write_json
-from lewm.models import JEPA
+from lewm.models import JEPA, ViTEncoder
+from lewm.models.vit import IMAGENET_MEAN, IMAGENET_STD
 from lewm.training.model_spec import ModelSpec
 from lewm.training.tensors import not_finite
 
@@ -69,7 +70,7 @@ NAMES = (
 """Patterns of this package's names, and the released ones; * stands for q, k and v, which are stacked here."""
 
 OWN = ("encoder.mean", "encoder.std")
-"""Tensors that released checkpoints lack: the normalization of the pixels, which is ImageNet's."""
+"""Tensors that released checkpoints lack: the normalization of the pixels."""
 
 UNUSED = ("encoder.embeddings.mask_token", "encoder.pooler.dense.weight", "encoder.pooler.dense.bias")
 """Tensors of their encoder that no embedding depends on."""
@@ -281,7 +282,10 @@ def write_released(folder: Path, spec: ModelSpec, model: JEPA) -> None:
     Raises:
       InputError: the released layout has no place for a part of the model.
     """
-    description = describe(spec)
+    description, encoder = describe(spec), cast(ViTEncoder, model.encoder)
+    for found, imagenet in ((encoder.mean, IMAGENET_MEAN), (encoder.std, IMAGENET_STD)):
+        if not torch.equal(found.cpu(), (255 * torch.tensor(imagenet)[:, None, None]).expand_as(found)):
+            raise InputError("frames are normalized by other numbers than ImageNet's, the released layout's only ones")
     tensors: dict[str, Tensor] = {}
     for name, ours in model.state_dict().items():
         if name in OWN:

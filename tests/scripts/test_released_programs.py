@@ -57,6 +57,20 @@ def test_it_is_fine_tuned(imported, two_room_data):
     assert 0 < max(moved.values()) < 0.01  # two steps of AdamW at a rate of at most 1e-3
 
 
+def test_pixels_that_were_normalized_otherwise_are_so_again(weights, two_room_data, tmp_path):
+    words = (f"weights={weights}", f"data.path={two_room_data.path}", f"output_dir={tmp_path}")
+    halves = ("pixel_mean=[0.5,0.5,0.5]", "pixel_std=[0.5,0.25,0.5]")
+    assert run_program(import_checkpoint.main, *words, *halves, "name=halves", *SETTINGS) is None
+    encoder = Run.open(tmp_path / "halves").model.encoder
+    assert torch.equal(encoder.mean, torch.full((3, 48, 48), 127.5))
+    assert encoder.std.flatten().tolist() == [127.5, 63.75, 127.5]
+    with pytest.raises(SystemExit) as refused:
+        export_checkpoint.main([str(tmp_path / "halves"), str(tmp_path / "out")])
+    assert_one_line_error(refused.value.code, "normalized by other numbers than ImageNet's")
+    code = run_program(import_checkpoint.main, *words, "pixel_std=[0.5,0,0.5]", "name=zero", *SETTINGS)
+    assert_one_line_error(code, "pixel_std=[0.5, 0.0, 0.5]", "above 0")
+
+
 def test_it_is_exported_as_it_came(imported, tmp_path):
     assert run_program(lambda: export_checkpoint.main([str(imported), str(tmp_path / "out")])) is None
     written = torch.load(tmp_path / "out" / "weights.pt", weights_only=True)
