@@ -8,10 +8,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import ArrayLike
 
 from envs.area_average import area_average
 from envs.errors import ArgumentError, DependencyError
-from envs.goal_env import GoalEnv, Pixels, State
+from envs.goal_env import GoalEnv, Observation, Pixels, State
 from envs.gym_simulation import Simulation, simulation_of
 from envs.mujoco_gl import require
 
@@ -21,7 +22,8 @@ class GymGoalEnv(GoalEnv):
 
     An environment is its state vector: one simulation in the process, into which that vector is loaded, serves all that
     have the same arguments. Frames are those of the simulation's render(), shrunk to squares. Its rewards and its ends
-    are not used. Angles are kept in [-pi, pi].
+    are not used, but for the limit of its registration: an episode is truncated after so many steps. Angles are kept in
+    [-pi, pi].
 
     Args:
       env_id: as in gym.make. ArgumentError: the actions are discrete, or there are no pictures, or no settable state.
@@ -54,7 +56,7 @@ class GymGoalEnv(GoalEnv):
         if play_steps < 0 or not 0 <= play_repeat <= 1:
             raise ArgumentError(f"play_steps={play_steps} must be at least 0 and play_repeat={play_repeat} in [0, 1]")
         self._simulation = _simulation(env_id, frame_size, json.dumps(make_kwargs or {}, sort_keys=True))
-        self._play_steps, self._play_repeat = play_steps, play_repeat
+        self._play_steps, self._play_repeat, self._num_steps = play_steps, play_repeat, 0
         self._state = self._simulation.read()
         self.state_names = self._simulation.state_names if state_names is None else tuple(state_names)
         if not len(set(self.state_names)) == len(self.state_names) == len(self._state):
@@ -71,6 +73,7 @@ class GymGoalEnv(GoalEnv):
         if not (self._tolerances >= 0).all():
             raise ArgumentError(f"tolerances={dict(tolerances)} must be at least 0")
         bounds, original = np.where(self._is_angle, np.pi, np.inf), self._simulation.env
+        self._max_steps = None if original.spec is None else original.spec.max_episode_steps
         low, high = (np.asarray(bound, np.float32) for bound in (original.action_space.low, original.action_space.high))
         state_space = gym.spaces.Box(-bounds, bounds, dtype=np.float64)
         # A space of its own: a space holds the generator that its samples come from.
@@ -124,6 +127,15 @@ class GymGoalEnv(GoalEnv):
 
     def _random_action(self) -> State:
         return self.np_random.uniform(self.action_space.low, self.action_space.high)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
+        self._num_steps = 0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict]:
+        observation, reward, terminated, _, info = super().step(action)
+        self._num_steps += 1
+        return observation, reward, terminated, self._num_steps == self._max_steps, info
 
     def advance(self, action: State) -> None:
         self._simulation.write(self._state)

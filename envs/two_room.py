@@ -105,13 +105,13 @@ class TwoRoomVector(VectorEnv):
 
     Args:
       num_envs, frame_size: number of discs, and height and width of the frames.
-      max_episode_steps: what Gymnasium passes on of the registration. Whoever plays counts the steps.
+      max_episode_steps: steps after which all episodes are truncated, which Gymnasium passes on of the registration.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012 (Gymnasium's own spelling)
 
     def __init__(self, num_envs: int = 1, frame_size: int = 64, max_episode_steps: int | None = None) -> None:
-        self.num_envs, self.frame_size = num_envs, frame_size
+        self.num_envs, self.frame_size, self._max_steps, self._num_steps = num_envs, frame_size, max_episode_steps, 0
         single = TwoRoom(frame_size)
         self.single_observation_space, self.single_action_space = single.observation_space, single.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -124,6 +124,7 @@ class TwoRoomVector(VectorEnv):
         if options:
             raise ValueError(f"reset option {min(options)!r}: many discs at once take none; TwoRoom, one disc, does")
         super().reset(seed=seed)
+        self._num_steps = 0
         self._position = sample_free(self.num_envs, self.np_random)
         self._goal = sample_free(self.num_envs, self.np_random)
         return self._observe(), {"goal_state": self._goal.copy()}
@@ -132,4 +133,6 @@ class TwoRoomVector(VectorEnv):
         self._position = move(self._position, actions)
         success = is_success(self._position, self._goal)
         info = {"goal_state": self._goal.copy()}
-        return self._observe(), success.astype(np.float64), success, np.zeros(self.num_envs, bool), info
+        self._num_steps += 1
+        truncated = np.full(self.num_envs, self._num_steps == self._max_steps)
+        return self._observe(), success.astype(np.float64), success, truncated, info

@@ -316,3 +316,27 @@ def test_the_vector_environment_is_the_single_one_bit_for_bit(name):
             np.testing.assert_array_equal(observation["state"][i], expected["state"])
         alive &= ~(terminated | truncated)
     assert alive.any()
+
+
+def max_steps_of(config):
+    """The limit of the registration; of lewm/Gym-v0, that of the environment inside."""
+    inside = config.kwargs.get("env_id", config.id.removeprefix("envs:"))
+    return gym.spec(inside).max_episode_steps
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_episodes_are_truncated_after_as_many_steps_as_the_registration_says(config, vectorized, monkeypatch):
+    kwargs = {"frame_size": config.frame_size, **config.kwargs}
+    env = gym.make_vec(config.id, 2, **kwargs) if vectorized else gym.make(config.id, **kwargs)
+    if not has_vector_form(config) or not vectorized:  # nobody looks at the pictures, and a success would end it sooner
+        single = env.envs[0].unwrapped if vectorized else env.unwrapped
+        monkeypatch.setattr(
+            type(single), "render", lambda env: np.zeros(env.observation_space["pixels"].shape, np.uint8)
+        )
+        monkeypatch.setattr(type(single), "is_success", lambda env, state, goal_state: False)
+    env.reset(seed=0)
+    action, steps, truncated = np.zeros(env.action_space.shape, np.float32), 0, False
+    while not np.all(truncated) and steps <= max_steps_of(config):
+        truncated = env.step(action)[3]
+        steps += 1
+    assert steps == max_steps_of(config)
