@@ -5,6 +5,7 @@ Collects the data if it is absent, trains, plans on held-out start/goal pairs, a
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,13 @@ from lewm.evaluation.manifests import choose_manifest
 from lewm.heads.config import read_heads
 from lewm.heads.files import save_head
 from lewm.heads.fitting import build_head, fit_head
-from lewm.planning import PLANNERS
 from lewm.report import evaluate_run, print_results
 from lewm.run import Run
 from lewm.tracking import progress_bar
 from lewm.training.accelerator import start_accelerator
 from lewm.training.checkpoint import Checkpoint, find_checkpoint
 from lewm.training.model_spec import ModelSpec
-from lewm.training.objective import build_objective
+from lewm.training.objective import Objective, build_objective
 from lewm.training.run_folder import check_same_data, open_run_folder
 from lewm.training.trainer import Trainer
 
@@ -68,27 +68,21 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
     console = Console(quiet=not accelerator.is_main_process)
     say = partial(console.print, soft_wrap=True, highlight=False)
     check_parts(config)
-    head_configs = read_heads(config.heads)
     with open_run_folder(config, accelerator) as checkpoint, progress_bar(console) as progress:
         data, train_ids, held_out, pairs = prepare_data(config, accelerator, console, progress)
         if checkpoint:
             check_same_data(checkpoint, data)
 
-        initial = Checkpoint.open(find_checkpoint(Path(config.init_from))) if config.init_from else None
+        initial = initial_checkpoint(config)
         fitted = initial.spec.normalizer if initial else ActionNormalizer.fit(training_actions(data, train_ids))
         spec, num_frames = ModelSpec.of(config, data, fitted), config.training.num_frames
         clips, held_out_clips = (spec.clips(data, ids, num_frames) for ids in (train_ids, held_out))
         validation = Validation.draw(clips, held_out_clips, data.metadata, num_clips=512, seed=0)
         clips = place_clips(clips, config.data.device, accelerator.device, say)
 
-        torch.manual_seed(config.seed)
-        model = spec.build_model()
-        model.fit_normalization(validation.fit.pixels)
-        if initial:
-            initial.load_weights(model)
-        objective = build_objective(model, config.regularizer, config.training.rollout_steps)
-        heads = {head.name: build_head(head, spec) for head in head_configs}
-        Agent.of(spec, model, config.planner, config.planning, config.seed, heads, "cpu")  # finds mistakes by now
+        objective = build_parts(config, spec, initial)
+        if not initial:
+            objective.model.fit_normalization(validation.fit.pixels)
 
         trainer = Trainer(config, spec, accelerator, objective, clips, validation, progress)
         end_part("prepare")
@@ -100,7 +94,7 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
             return None
 
         run = Run.open(config.run_dir, device=accelerator.device.type)
-        for head in head_configs:
+        for head in read_heads(config.heads):
             fitted_head = fit_head(run.model, spec, data, head, seed=config.seed, progress=progress)
             save_head(run.path, head, fitted_head, run.checkpoint.weights_hash)
         end_part("heads")
@@ -112,12 +106,39 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
 
 
 def check_parts(config: TrainConfig) -> None:
-    """Finds mistakes in environment, planner and clips before there is a run folder and data are collected."""
-    if isinstance(config.env, EnvConfig):
-        make_env(config.env).close()
-        build(EXPERTS, config.env.collection.expert, "expert")
-    build(PLANNERS, config.planner, "planner", low=torch.zeros(1), high=torch.ones(1))
+    """Finds mistakes in all parts before there is a run folder and data are collected."""
     check_clips(config)
+    if isinstance(config.env, EnvConfig):
+        build(EXPERTS, config.env.collection.expert, "expert")
+        with closing(make_env(config.env)) as env:
+            low, high = env.action_space.low.tolist(), env.action_space.high.tolist()
+    else:
+        metadata = Episodes(choose_path(config.env, config.data.path, config.data.root)).metadata
+        low, high = metadata.action_low, metadata.action_high
+    build_parts(config, ModelSpec.draft(config, low, high), initial_checkpoint(config))
+
+
+def build_parts(config: TrainConfig, spec: ModelSpec, initial: Checkpoint | None) -> Objective:
+    """Builds model and regularizer, and tries heads and planning, so that mistakes in them are found by now.
+
+    Args:
+      config: configuration of the run.
+      spec: specification of the model.
+      initial: checkpoint of the weights to begin with; None for random ones, a function of the seed.
+    """
+    torch.manual_seed(config.seed)
+    model = spec.build_model()
+    if initial:
+        initial.load_weights(model)
+    objective = build_objective(model, config.regularizer, config.training.rollout_steps)
+    heads = {head.name: build_head(head, spec) for head in read_heads(config.heads)}
+    Agent.of(spec, model, config.planner, config.planning, config.seed, heads, "cpu")
+    return objective
+
+
+def initial_checkpoint(config: TrainConfig) -> Checkpoint | None:
+    """The checkpoint that init_from names."""
+    return Checkpoint.open(find_checkpoint(Path(config.init_from))) if config.init_from else None
 
 
 def check_clips(config: TrainConfig) -> None:

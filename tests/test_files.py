@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from lewm.files import sha256_of, whole_file, whole_folder, without_nan, write_json, write_text
+from lewm.errors import InputError
+from lewm.files import check_links, sha256_of, whole_file, whole_folder, without_nan, write_json, write_text
 from tests.disk import full_disk
 
 
@@ -74,3 +75,12 @@ def test_an_error_leaves_the_folder_before_it_and_no_remains(tmp_path):
 def test_a_hash_is_that_of_the_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert sha256_of(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_link_to_a_disk_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "data").symlink_to("/mnt/not_mounted")
+    with pytest.raises(InputError, match=r"data is a link to /mnt/not_mounted, which is not there"):
+        check_links(tmp_path / "data" / "two_room")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    check_links(tmp_path / "link" / "two_room")

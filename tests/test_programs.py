@@ -376,6 +376,12 @@ def test_planning_that_cannot_be_done_is_refused_before_training(tmp_path, two_r
         ("env.kwargs.door=3", "door"),
         ("planner.num_elites=7", "num_elites=7"),
         ("training.num_frames=9", "training.num_frames=9"),
+        ("model.encoder.patch_size=7", "patch_size=7"),
+        ("model.predictor.num_head=2", "num_head"),
+        ("regularizer.num_directions=0", "num_directions=0"),
+        ("planning.window=9", "planning.window=9"),
+        ("planning.goal_cost=temporal_distance", "heads=[temporal_distance]"),
+        ("init_from=runs/none", "runs/none"),
     ],
 )
 def test_a_mistake_that_needs_no_data_is_found_before_there_is_a_run_folder(tmp_path, two_room_data, mistake, word):

@@ -22,6 +22,7 @@ from lewm.data.recording import Expert, Recorder, ReplayExpert
 from lewm.data.sources import describe_sources
 from lewm.data.workers import Workers
 from lewm.errors import InputError
+from lewm.files import check_links
 from lewm.processes import num_cores
 
 LARGE = 10 * 10**9
@@ -53,6 +54,7 @@ def collect(
             f"env.collection.num_episodes={config.num_episodes} is more than the {most} variants of"
             f" {expert.num_sources} recordings: raise env.collection.expert.variants={expert.variants}, or lower it"
         )
+    check_links(Path(path))
     size = num_bytes(env_config)
     if size >= LARGE:
         existing = next(folder for folder in Path(path).absolute().parents if folder.exists())

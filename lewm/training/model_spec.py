@@ -1,6 +1,7 @@
 """Model specification: architecture, frames, actions and data of a model, kept in model.json beside the weights."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -115,6 +116,29 @@ class ModelSpec:
                 split_seed=config.data.split_seed,
             ),
         )
+
+    @classmethod
+    def draft(cls, config: TrainConfig, action_low: Sequence[float], action_high: Sequence[float]) -> "ModelSpec":
+        """Specification before there are data, to try a configuration: actions are taken as they are.
+
+        Args:
+          config: configuration of the run.
+          action_low, action_high: (a,) bounds of the raw actions.
+        """
+        unknown = TrainingData(
+            path="",
+            content_hash="",
+            env_id="",
+            state_names=(),
+            angles=(),
+            velocities=(),
+            collected_by=None,
+            val_fraction=config.data.val_fraction,
+            split_seed=config.data.split_seed,
+        )
+        low, high = tuple(action_low), tuple(action_high)
+        unit = ActionNormalizer((0.0,) * len(low), (1.0,) * len(low))
+        return cls(config.model, config.env.frame_size, config.env.frameskip, unit, low, high, unknown)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
