@@ -88,7 +88,7 @@ class Agent:
         Args:
           frames: (T, h, w, C) uint8 last frames, K env steps apart, the newest last, T at least 1; those beyond
             planning.context are not looked at. (B, T, h, w, C) for B episodes, and likewise the others.
-          past_actions: ((T-1) x K, a) raw actions executed between them.
+          past_actions: ((T-1) x K, a) raw actions executed between them; [] for one frame.
           goal_frame: (h, w, C) uint8.
           initial_actions: at most (H x K, a) raw actions around which the search begins, whole blocks of K, such as the
             rest of the last plan; the mean action of the training data stands for the rest. None with
@@ -104,6 +104,8 @@ class Agent:
         """
         frames, past_actions, goal_frame = np.asarray(frames), np.asarray(past_actions), np.asarray(goal_frame)
         is_batch = frames.ndim == 5
+        if not past_actions.size and past_actions.ndim < frames.ndim - 2:  # [] of one frame
+            past_actions = np.zeros((*frames.shape[:is_batch], 0, len(self.units.spec.action_low)))
         if not is_batch:
             frames, past_actions, goal_frame = frames[None], past_actions[None], goal_frame[None]
             initial_actions = None if initial_actions is None else np.asarray(initial_actions)[None]

@@ -37,10 +37,12 @@ class RawUnits:
           InputError: the model was trained on frames of another size or type.
         """
         size, frames = self.spec.frame_size, np.array(frames)
-        if frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8:
+        if frames.dtype != np.uint8:
+            raise InputError(f"frames are {frames.dtype}: give uint8, 0 to 255, which the model normalizes itself")
+        if frames.shape[1:] != (size, size, 3):
+            given = " x ".join(map(str, frames.shape[1:]))
             raise InputError(
-                f"a frame is {' x '.join(map(str, frames.shape[1:]))} {frames.dtype},"
-                f" and the model was trained on {size} x {size} x 3 uint8: resize it as its data were"
+                f"a frame is {given}, and the model was trained on {size} x {size} x 3: resize it as its data were"
             )
         return torch.from_numpy(frames).movedim(-1, -3).to(self.device)
 

@@ -55,6 +55,13 @@ def test_a_plan_is_raw_actions_within_the_bounds_and_their_cost(agent):
     assert plan.cost.shape == () and np.isfinite(plan.cost)
 
 
+def test_one_frame_has_no_past(agent):
+    frames, actions, goals = scene(num_frames=1)
+    expected = agent.plan(frames, actions, goals)
+    np.testing.assert_array_equal(agent.plan(frames, [], goals).actions, expected.actions)
+    np.testing.assert_array_equal(agent.plan(frames[0], [], goals[0]).actions, expected.actions[0])
+
+
 def test_a_batch_of_episodes_is_planned_as_each_alone(agent):
     arrays = scene()
     together = agent.plan(*arrays)
@@ -162,11 +169,19 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
     assert f"{tmp_path}" in refusal(Run.open, tmp_path)
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda"])
+def test_a_device_that_is_none_is_refused(run, device):
+    if device.startswith("cuda") and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert "give auto or cpu, or cuda where torch sees a GPU" in refusal(Run.open, run.path, device=device)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda f, a, g: (f[:, :24], a, g), ("24 x 48 x 3", "48 x 48")),
-        (lambda f, a, g: (f.astype(np.float32), a, g), ("float32", "uint8")),
+        (lambda f, a, g: (f.astype(np.float32), a, g), ("frames are float32: give uint8",)),
+        (lambda f, a, g: (f, [], g), ("past actions of shape (0, 2)", "2 frames")),
         (lambda f, a, g: (f, a, g[:40]), ("40 x 48 x 3",)),
         (lambda f, a, g: (f, a[:3], g), ("past actions of shape (3, 2)", "2 frames")),
         (lambda f, a, g: (f, None, g), ("past actions of shape ()", "2 frames")),

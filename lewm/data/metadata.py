@@ -135,7 +135,10 @@ def read_description(path: Path, *, unfinished: bool = False) -> Description:
       unfinished: whether the dataset may be unfinished; else that is an InputError, too.
     """
     if not path.is_dir():
-        raise InputError(f"no dataset at {path}: make one with `lewm collect data_path={path}`")
+        raise InputError(
+            f"no dataset at {path}: give the folder of one as data_path= (data.path= of train.py), or make one with"
+            f" `lewm collect data_path={path}`"
+        )
     file = path / "metadata.json"
     if not file.exists():
         raise InputError(f"{path} is not a dataset: it has no metadata.json; give another data path")

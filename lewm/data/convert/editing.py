@@ -106,6 +106,8 @@ def split(path: Path, out_a: Path, out_b: Path, fraction: float, seed: int, prog
     """
     if not 0 < fraction < 1:
         raise InputError(f"--fraction {fraction} must be between 0 and 1: what share of the episodes goes to {out_a}")
+    if seed < 0:
+        raise InputError(f"--seed {seed} must be at least 0")
     if out_a.resolve() == out_b.resolve():
         raise InputError(f"{out_a} cannot hold both parts: give two outputs")
     data = Episodes(path)

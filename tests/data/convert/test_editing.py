@@ -131,6 +131,12 @@ def test_a_share_that_leaves_one_side_empty_is_refused(tmp_path, fraction):
         split(write(tmp_path / "a", range(4)), tmp_path / "x", tmp_path / "y", fraction, 0, QUIET)
 
 
+def test_a_split_by_a_negative_seed_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--seed -1 must be at least 0"):
+        split(write(tmp_path / "a", range(4)), tmp_path / "x", tmp_path / "y", 0.5, -1, QUIET)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_the_two_parts_of_a_split_need_two_places(tmp_path):
     with pytest.raises(InputError, match="two outputs"):
         split(write(tmp_path / "a", range(4)), tmp_path / "x", tmp_path / "." / "x", 0.5, 0, QUIET)
