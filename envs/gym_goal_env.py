@@ -73,7 +73,6 @@ class GymGoalEnv(GoalEnv):
         if not (self._tolerances >= 0).all():
             raise ArgumentError(f"tolerances={dict(tolerances)} must be at least 0")
         bounds, original = np.where(self._is_angle, np.pi, np.inf), self._simulation.env
-        self._max_steps = None if original.spec is None else original.spec.max_episode_steps
         low, high = (np.asarray(bound, np.float32) for bound in (original.action_space.low, original.action_space.high))
         state_space = gym.spaces.Box(-bounds, bounds, dtype=np.float64)
         # A space of its own: a space holds the generator that its samples come from.
@@ -135,7 +134,7 @@ class GymGoalEnv(GoalEnv):
     def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict]:
         observation, reward, terminated, _, info = super().step(action)
         self._num_steps += 1
-        return observation, reward, terminated, self._num_steps == self._max_steps, info
+        return observation, reward, terminated, self._num_steps == self._simulation.max_episode_steps, info
 
     def advance(self, action: State) -> None:
         self._simulation.write(self._state)
@@ -166,6 +165,7 @@ def _simulation(env_id: str, frame_size: int, make_kwargs: str) -> Simulation:
         _check_supported(env_id, env)
         env.reset(seed=0)
         simulation = simulation_of(env, frame_size)
+        simulation.max_episode_steps = None if made.spec is None else made.spec.max_episode_steps
     except gym.error.DependencyNotInstalled as error:
         if "mujoco" in str(error).lower():
             require()

@@ -27,10 +27,12 @@ class Simulation(ABC):
     Attributes:
       state_names: S names.
       velocities: (V,) indices of the state numbers that are velocities; None if the environment does not say.
+      max_episode_steps: steps after which an episode is truncated, by the registration; None for no limit.
     """
 
     state_names: tuple[str, ...]
     velocities: range | None = None
+    max_episode_steps: int | None = None
     packages: tuple[str, ...] = ("gymnasium",)
     """What draws and calculates."""
 
