@@ -152,6 +152,7 @@ def _origin(results: Mapping[str, Any], folder: Path) -> str:
             **{key: identity[key] for key in identity if key not in ("command", "versions")},
             "versions": versions,
         },
+        "Training": identity.get("trained_on"),
         "Evaluation": results.get("protocol"),
         "Planning": results.get("planning"),
     }
@@ -174,7 +175,7 @@ def _configurations(identity: Mapping[str, Any], folder: Path) -> str:
     texts = {
         name: OmegaConf.to_yaml(OmegaConf.create(values))
         for name, values in identity.items()
-        if isinstance(values, dict) and name != "versions"
+        if isinstance(values, dict) and name not in ("versions", "trained_on")
     }
     saved = next((path for path in (folder / "config.yaml", folder.parent / "config.yaml") if path.exists()), None)
     if not texts and saved:

@@ -37,6 +37,7 @@ class Checkpoint:
       step: training steps that led to the weights.
       seconds: seconds that they took.
       hashes: SHA-256 of each file, by name.
+      trained_on: what the last of them ran on, see describe_accelerator(); empty for older checkpoints.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Checkpoint:
     step: int
     seconds: float
     hashes: dict[str, str]
+    trained_on: dict[str, Any]
 
     @classmethod
     def open(cls, path: Path) -> "Checkpoint":
@@ -58,8 +60,11 @@ class Checkpoint:
             raise InputError(f"{file} is damaged: seconds={seconds!r} must be a number of at least 0")
         if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
             raise InputError(f"{file} is damaged: it has no hashes of the files")
+        trained_on = described.get("trained_on", {})
+        if not isinstance(trained_on, dict):
+            raise InputError(f"{file} is damaged: trained_on={trained_on!r} must be an object")
         try:
-            return cls(path, ModelSpec.from_dict(described), step, float(seconds), hashes)
+            return cls(path, ModelSpec.from_dict(described), step, float(seconds), hashes, trained_on)
         except InputError as error:
             raise InputError(f"{file} is damaged: {error}") from None
 
@@ -179,6 +184,7 @@ def save_checkpoint(
     snapshot: Snapshot,
     *,
     seconds: float = 0.0,
+    trained_on: Mapping[str, Any] | None = None,
     keep_last: int = 1,
     keep_every: int | None = None,
 ) -> Path:
@@ -190,6 +196,7 @@ def save_checkpoint(
       step: training steps made so far.
       snapshot: what is saved.
       seconds: seconds that they took.
+      trained_on: what they ran on, see describe_accelerator().
       keep_last: number of latest checkpoints that stay, this one included.
       keep_every: checkpoints whose step is a multiple of this stay, too; None for no others.
 
@@ -214,6 +221,7 @@ def save_checkpoint(
             ) from error
         hashes = {name: sha256_of(partial / name) for name in tensors}
         described = {"format": FORMAT, "version": VERSION, "step": step, "seconds": seconds, "files": hashes}
+        described |= {"trained_on": trained_on} if trained_on else {}
         write_json(partial / DESCRIPTION, {**described, **asdict(spec)})
     older = {number: each for number, each in checkpoints(folder.parent).items() if number <= step}
     for number in sorted(older)[:-keep_last]:

@@ -21,6 +21,7 @@ from lewm.errors import InputError
 from lewm.models import JEPA
 from lewm.seeding import derive_seed
 from lewm.tracking import Tracker
+from lewm.training.accelerator import describe_accelerator
 from lewm.training.checkpoint import Checkpoint, CheckpointWriter, Snapshot
 from lewm.training.compiling import compile_parts
 from lewm.training.graphed_step import GraphedStep, StepResult
@@ -262,6 +263,7 @@ class Trainer:
                 step,
                 snapshot,
                 seconds=self.schedule.seconds,
+                trained_on=describe_accelerator(self.accelerator),
                 keep_last=training.keep_checkpoints,
                 keep_every=training.keep_every,
             )

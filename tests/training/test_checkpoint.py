@@ -355,6 +355,16 @@ def test_seconds_that_are_none_are_damage(tmp_path, spec, seconds):
         Checkpoint.open(path)
 
 
+def test_what_a_training_ran_on_comes_back_and_older_checkpoints_do_not_say(tmp_path, spec):
+    trained_on = {"device": "cpu", "precision": "bfloat16", "num_processes": 2, "num_threads": 1}
+    snapshot = Snapshot({"a": torch.ones(1)}, {}, {}, {})
+    path = save_checkpoint(tmp_path / "checkpoints", spec, 3, snapshot, trained_on=trained_on)
+    assert Checkpoint.open(path).trained_on == trained_on
+    path = save_checkpoint(tmp_path / "checkpoints", spec, 4, snapshot)
+    assert "trained_on" not in json.loads((path / "model.json").read_text())
+    assert Checkpoint.open(path).trained_on == {}
+
+
 def test_checkpoints_are_written_beside_the_training(tmp_path, spec, monkeypatch):
     """One at a time, and all of them by the end."""
     model, optimizer = trained(spec)
