@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from lewm.terminal import print_plainly
+
 TRACEBACK = "LEWM_TRACEBACK"
 """Environment variable: with 1, one-line errors have their traceback in front of them."""
 
@@ -34,8 +36,10 @@ _OF_THE_MACHINE = {
 def one_line_errors() -> Iterator[None]:
     """Ends the program with one line and status 1 on an InputError or a failure of the machine, with 130 on Ctrl-C.
 
-    Any other error is a mistake in the program and passes with its traceback.
+    Any other error is a mistake in the program and passes with its traceback. What is printed has a plain spelling
+    where the terminal is not UTF-8.
     """
+    print_plainly()
     try:
         yield
     except KeyboardInterrupt:

@@ -26,7 +26,8 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open(mode) as file:
+        text = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape"}  # paths may be any bytes
+        with partial.open(mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -62,7 +63,7 @@ def read_versioned(path: Path, kind: str, format: str, version: int, remedy: str
     """
     advice = f": {remedy}" if remedy else ""
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is missing or damaged ({error}){advice}") from None
     if not isinstance(values, dict) or values.get("format") != format:
@@ -121,7 +122,7 @@ def sha256_of(path: Path) -> str:
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Makes the run folder and keeps other processes from writing into it; a killed process lets go by itself."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / "lock").open("a") as file:
+    with (run_dir / "lock").open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -30,8 +30,8 @@ class Tracker:
         kept = []
         if path.exists():
             kept = [line for line, values in _whole_lines(path) if values["step"] < start]
-        write_text(path, b"".join(kept).decode())  # on a full disk the old lines stay as they are
-        self._file = path.open("a", buffering=1)
+        write_text(path, b"".join(kept).decode("utf-8"))  # on a full disk the old lines stay as they are
+        self._file = path.open("a", buffering=1, encoding="utf-8")
         self._events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=start)
 
     def log(self, step: int, values: dict[str, float]) -> None:

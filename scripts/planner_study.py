@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise InputError("`lewm plan` has refused, see above: what is done is kept") from error
         folder = args.run / name_of(args.overrides)
         folder.mkdir(exist_ok=True)
-        with (folder / "planners.csv").open("w", newline="") as file:
+        with (folder / "planners.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, rows[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)

@@ -55,7 +55,7 @@ class Cell:
     @property
     def error(self) -> str:
         """What a failed cell ended with, "" of another."""
-        return (self.folder / "failed.txt").read_text().strip() if self.state == "failed" else ""
+        return (self.folder / "failed.txt").read_text(encoding="utf-8").strip() if self.state == "failed" else ""
 
     @property
     def steps(self) -> int:

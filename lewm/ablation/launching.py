@@ -44,14 +44,14 @@ class RunningCell:
         cell.folder.mkdir(parents=True, exist_ok=True)
         (cell.folder / "failed.txt").unlink(missing_ok=True)
         arguments = [*cell.arguments, f"resume={str((cell.folder / 'config.yaml').exists()).lower()}"]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
         if place.num_threads is not None:
             arguments.append(f"num_threads={place.num_threads}")
             environment["OMP_NUM_THREADS"] = str(place.num_threads)
         if place.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = place.gpu
         command = [*launch, *arguments]
-        with (cell.folder / "log.txt").open("a") as log:
+        with (cell.folder / "log.txt").open("a", encoding="utf-8") as log:
             log.write(f"$ {shlex.join(command)}\n")
             log.flush()
             self._process = subprocess.Popen(
@@ -69,8 +69,8 @@ class RunningCell:
         if status is None:
             return False
         if not (self.cell.folder / "results.json").exists():
-            log = (self.cell.folder / "log.txt").read_text(errors="replace")
-            (self.cell.folder / "failed.txt").write_text(last_error(log, status) + "\n")
+            log = (self.cell.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+            (self.cell.folder / "failed.txt").write_text(last_error(log, status) + "\n", encoding="utf-8")
         return True
 
     def interrupt(self) -> None:

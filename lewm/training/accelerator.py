@@ -17,7 +17,7 @@ from lewm.precision import choose_precision
 REFUSED = {
     "ACCELERATE_DYNAMO_BACKEND": "give training.compile=true instead of a dynamo backend",
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": (
-        "the regularizer needs the whole batch of a step: unset it, and give a larger training.batch_size if you need one"
+        "the regularizer needs the whole batch of a step: unset it, or give a larger training.batch_size instead"
     ),
     "ACCELERATE_USE_DEEPSPEED": "the ranks train by DDP: leave DeepSpeed out",
     "ACCELERATE_USE_FSDP": "the ranks train by DDP: leave FSDP out",
