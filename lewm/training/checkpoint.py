@@ -206,9 +206,10 @@ def save_checkpoint(
     Raises:
       InputError: the disk is full.
     """
-    path = folder / f"step_{step:07d}"
-    for remains in folder.glob("*.partial"):  # a killed process left them
-        shutil.rmtree(remains)
+    path = folder / _name_of(step)
+    for remains in folder.glob("step_*.partial"):
+        if _step_of(remains.with_suffix("")) is not None:  # a killed process left it
+            shutil.rmtree(remains)
     parts = dict(zip((WEIGHTS, REGULARIZER, OPTIMIZER, AVERAGE), snapshot, strict=True))
     tensors = {name: values for name, values in parts.items() if values or name != AVERAGE}
     with whole_folder(path) as partial:
@@ -262,9 +263,20 @@ class CheckpointWriter:
 
 
 def checkpoints(run_dir: Path) -> dict[int, Path]:
-    """The complete checkpoints of a run folder, by step."""
-    found = {path: re.fullmatch(r"step_(\d+)", path.name) for path in (run_dir / "checkpoints").glob("step_*")}
-    return {int(match[1]): path for path, match in found.items() if match}
+    """The complete checkpoints of a run folder, by step. Folders of other names beside them, copies say, are none."""
+    found = {path: _step_of(path) for path in (run_dir / "checkpoints").glob("step_*") if path.is_dir()}
+    return {step: path for path, step in found.items() if step is not None}
+
+
+def _step_of(path: Path) -> int | None:
+    """The step that save_checkpoint() gives this name; None for any other name."""
+    digits = re.fullmatch(r"step_([0-9]+)", path.name)
+    return int(digits[1]) if digits and path.name == _name_of(int(digits[1])) else None
+
+
+def _name_of(step: int) -> str:
+    """Name of a checkpoint's folder."""
+    return f"step_{step:07d}"
 
 
 def latest_checkpoint(run_dir: Path) -> Path | None:

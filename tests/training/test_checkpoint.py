@@ -243,6 +243,32 @@ def test_the_remains_of_an_interrupted_save_do_not_get_into_the_next(saved, spec
     assert list(path.parent.iterdir()) == [following]
 
 
+COPIES = (
+    "step_0000007_keep",
+    "step_0000080 (copy)",
+    "step_80",
+    "step_00000080",
+    "step_",
+    "step_٨",
+    "best",
+    "keep.partial",
+)
+"""Names of folders that are no checkpoints of ours."""
+
+
+def test_copies_beside_the_checkpoints_are_neither_deleted_nor_taken_for_one(saved, spec, tmp_path):
+    path, model, optimizer = saved
+    for name in COPIES:
+        shutil.copytree(path, path.with_name(name))
+    for name in ("step_0000090", "note.partial"):
+        (path.parent / name).write_text("a file of the user's")
+    assert latest_checkpoint(tmp_path / "run") == path
+    following = save(path.parent, spec, 8, model, optimizer)
+    assert latest_checkpoint(tmp_path / "run") == following
+    left = {each.name for each in path.parent.iterdir()}
+    assert left == {*COPIES, "step_0000090", "note.partial", following.name}
+
+
 def file_sizes(path):
     return {file.name: file.stat().st_size for file in path.iterdir()}
 
