@@ -1,17 +1,23 @@
 """Files and folders that appear whole or not at all, their hashes, and locks."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from lewm.errors import InputError
+from lewm.errors import InputError, one_line
+
+NO_LOCKS = frozenset([errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+"""Errors of locking on file systems that have no locks: Lustre and NFS, as they may be mounted."""
 
 
 @contextmanager
@@ -120,7 +126,10 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
-    """Makes the run folder and keeps other processes from writing into it; a killed process lets go by itself."""
+    """Makes the run folder and keeps other processes from writing into it; a killed process lets go by itself.
+
+    On a file system without locks there is one note for all, and nothing is kept from anybody.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
     with (run_dir / "lock").open("a", encoding="utf-8") as file:
         try:
@@ -129,4 +138,13 @@ def run_lock(run_dir: Path) -> Iterator[None]:
             raise InputError(
                 f"another process is writing {run_dir}: wait for it, end it, or give another name="
             ) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            _note_no_locks(one_line(error))
         yield
+
+
+@cache
+def _note_no_locks(reason: str) -> None:
+    print(f"note: this file system has no locks ({reason}): start no second program that writes here", file=sys.stderr)
