@@ -131,6 +131,14 @@ def test_the_quickstart_leaves_a_complete_run_folder(quickstart):
     assert others == ["lock", "tensorboard", "videos"]
 
 
+def test_every_file_of_the_quickstart_may_be_read_by_whom_the_umask_lets(quickstart):
+    umask = os.umask(0o022)
+    os.umask(umask)
+    files = [path for path in quickstart[1].parents[1].rglob("*") if path.is_file()]
+    closed = [str(path) for path in files if path.stat().st_mode & 0o666 != 0o666 & ~umask]
+    assert len(files) > 20 and closed == []
+
+
 def test_the_loss_of_the_quickstart_falls(quickstart):
     losses = [line["loss/total"] for line in read_metrics(quickstart[1]) if "loss/total" in line]
     assert len(losses) == 6

@@ -11,14 +11,12 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lewm.errors import InputError
 from lewm.files import read_versioned, sha256_of, whole_folder, write_json
 from lewm.training.model_spec import ModelSpec
-from lewm.training.tensors import load_weights, read_tensors
+from lewm.training.tensors import load_weights, read_tensors, save_tensors
 
 FORMAT = "lewm-model"
 VERSION = 1
@@ -215,8 +213,8 @@ def save_checkpoint(
     with whole_folder(path) as partial:
         try:
             for name, values in tensors.items():
-                save_file(values, partial / name)
-        except SafetensorError as error:  # a full disk, say
+                save_tensors(values, partial / name)
+        except OSError as error:  # a full disk, say
             raise InputError(
                 f"cannot write the checkpoint {path} ({error}): the one before it is kept; make room, then resume=true"
             ) from error

@@ -1,6 +1,7 @@
 """A checkpoint is whole or absent, comes back bit for bit, and holds nothing that could be run."""
 
 import json
+import os
 import shutil
 import threading
 
@@ -267,6 +268,17 @@ def test_copies_beside_the_checkpoints_are_neither_deleted_nor_taken_for_one(sav
     assert latest_checkpoint(tmp_path / "run") == following
     left = {each.name for each in path.parent.iterdir()}
     assert left == {*COPIES, "step_0000090", "note.partial", following.name}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+def test_a_checkpoint_may_be_read_by_whom_the_umask_lets(tmp_path, spec, umask):
+    before = os.umask(umask)
+    try:
+        path = save(tmp_path, spec, 7, *trained(spec))
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o666 & ~umask}
+    assert path.stat().st_mode & 0o777 == 0o777 & ~umask
 
 
 def file_sizes(path):
