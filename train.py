@@ -18,7 +18,7 @@ from rich.progress import Progress
 from envs.experts import EXPERTS
 from lewm.agent import Agent
 from lewm.config import EnvConfig, TrainConfig, build
-from lewm.config.command_line import program
+from lewm.config.command_line import program, word_of
 from lewm.data.clips import split_dataset, training_actions
 from lewm.data.collection import collect_if_absent
 from lewm.data.device_clips import place_clips
@@ -93,7 +93,8 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
         trainer = Trainer(config, spec, accelerator, objective, clips, validation, progress)
         end_part("prepare")
         if not trainer.fit(checkpoint):
-            console.print(f"interrupted; a checkpoint is written. Go on with resume=true name={config.name}")
+            named = word_of("name", config.name)
+            say(f"interrupted; a checkpoint is written. Go on with resume=true {named}", markup=False)
             raise SystemExit(130)
         end_part("train")
         if not accelerator.is_main_process:

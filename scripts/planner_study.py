@@ -22,6 +22,7 @@ from rich.table import Table
 from torch import Tensor
 
 from lewm.config import CONFIGS, Component, build
+from lewm.config.command_line import quoted
 from lewm.errors import InputError, one_line_errors
 from lewm.evaluation.results import read_results
 from lewm.planning import PLANNERS
@@ -107,7 +108,8 @@ def evaluate_cell(
     results = run / name / "results.json"
     if not is_of(results, weights_hash):
         words = [f"planner.{key}={value}" for key, value in budget.items()]
-        command = [sys.executable, *start_of("scripts/plan.py"), f"run={run}", f"name={name}", f"planner={planner}"]
+        command = [sys.executable, *start_of("scripts/plan.py")]
+        command += [f"run={quoted(str(run))}", f"name={name}", f"planner={planner}"]
         settings = [f"evaluation.split={SPLIT}", "evaluation.num_videos=0", *overrides]
         subprocess.run([*command, *words, *settings], check=True)
     found = read_results(results)

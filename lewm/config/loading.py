@@ -117,8 +117,8 @@ def _check_allowed(key: str, value: Any, kind: Any) -> None:
             raise InputError(f"{key}={value!r} must be {_wanted(kind)}")
         if isinstance(allowed, FolderName) and not allowed.allows(value):
             raise InputError(
-                f"{key}={value!r} must be the name of one folder: letters, digits, dots, dashes and underscores, no"
-                f" dot in front, and none of {', '.join(sorted(allowed.reserved))}"
+                f"{key}={value!r} must be the name of one folder: letters, digits, dots, dashes, underscores and equals"
+                f" signs, no dot in front, and none of {', '.join(sorted(allowed.reserved))}"
             )
 
 
