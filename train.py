@@ -5,6 +5,7 @@ Collects the data if it is absent, trains, plans on held-out start/goal pairs, a
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from lewm.heads.fitting import build_head, fit_head
 from lewm.planning import PLANNERS
 from lewm.report import evaluate_run, print_results
 from lewm.run import Run
+from lewm.trackers import check_tracker, log_evaluation, open_tracker
 from lewm.tracking import progress_bar
 from lewm.training.accelerator import start_accelerator
 from lewm.training.checkpoint import Checkpoint, find_checkpoint
@@ -68,8 +70,10 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
     console = Console(quiet=not accelerator.is_main_process)
     say = partial(console.print, soft_wrap=True, highlight=False)
     check_parts(config)
+    check_tracker(config.tracker)
     head_configs = read_heads(config.heads)
-    with open_run_folder(config, accelerator) as checkpoint, progress_bar(console) as progress:
+    mirrored = open_tracker(config) if accelerator.is_main_process else nullcontext()
+    with open_run_folder(config, accelerator) as checkpoint, progress_bar(console) as progress, mirrored as mirror:
         data, train_ids, held_out, pairs = prepare_data(config, accelerator, console, progress)
         if checkpoint:
             check_same_data(checkpoint, data)
@@ -90,7 +94,7 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
         heads = {head.name: build_head(head, spec) for head in head_configs}
         Agent.of(spec, model, config.planner, config.planning, config.seed, heads, "cpu")  # finds mistakes by now
 
-        trainer = Trainer(config, spec, accelerator, objective, clips, validation, progress)
+        trainer = Trainer(config, spec, accelerator, objective, clips, validation, progress, mirror)
         end_part("prepare")
         if not trainer.fit(checkpoint):
             named = word_of("name", config.name)
@@ -107,6 +111,8 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
         end_part("heads")
         results = evaluate_run(run, config, pairs, validation(run.model), progress)
         end_part("evaluate")
+        if mirror is not None:
+            log_evaluation(mirror, results, sorted((run.path / "videos").glob("pair_*.mp4")))
     print_results(results, config.run_dir, console)
     console.print(f"checkpoint: {run.checkpoint.path}\ncurves: tensorboard --logdir {config.output_dir}")
     return results

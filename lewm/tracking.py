@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from accelerate.tracking import GeneralTracker
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -26,9 +27,10 @@ class Tracker:
       run_dir: the run folder.
       start: first step of this process; what an interrupted process logged from there on is dropped, so that a resumed
         run ends with the same metrics.jsonl and the same curves as an uninterrupted one.
+      mirror: another tracker that gets the same numbers; see lewm.trackers.
     """
 
-    def __init__(self, run_dir: Path, start: int) -> None:
+    def __init__(self, run_dir: Path, start: int, mirror: GeneralTracker | None = None) -> None:
         path = run_dir / "metrics.jsonl"
         kept = []
         if path.exists():
@@ -36,6 +38,7 @@ class Tracker:
         write_text(path, b"".join(kept).decode("utf-8"))  # on a full disk the old lines stay as they are
         self._file = path.open("a", buffering=1, encoding="utf-8")
         cut_events(run_dir / "tensorboard", start)
+        self._mirror = mirror
         # A TensorBoard that is looking on has read what was cut: purge_step tells it.
         self._events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=start)
 
@@ -44,6 +47,8 @@ class Tracker:
         self._file.write(json.dumps(without_nan({"step": step, **values}), allow_nan=False) + "\n")
         for tag, value in values.items():
             self._events.add_scalar(tag, value, step)
+        if self._mirror is not None:
+            self._mirror.log(values, step=step)
 
     def __enter__(self) -> Self:
         return self

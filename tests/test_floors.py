@@ -12,7 +12,7 @@ FLOORS = [
     {
         *("lewm", "lewm.arrays", "lewm.clip", "lewm.config", "lewm.distributed", "lewm.environment", "lewm.errors"),
         *("lewm.files", "lewm.precision", "lewm.processes", "lewm.provenance", "lewm.seeding", "lewm.significance"),
-        *("lewm.shipped", "lewm.success_rates", "lewm.terminal", "lewm.tracking", "lewm.uploading"),
+        *("lewm.shipped", "lewm.success_rates", "lewm.terminal", "lewm.trackers", "lewm.tracking", "lewm.uploading"),
     },
     {"lewm.models", "lewm.regularizers", "lewm.planning", "lewm.data"},
     {"lewm.diagnostics"},

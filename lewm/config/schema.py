@@ -178,6 +178,7 @@ class TrainConfig:
     init_from: str | None
     device: str
     num_threads: Workers | None
+    tracker: Annotated[str, OneOf(("none", "trackio", "wandb"))]
     env: EnvConfig | RecordingConfig
     data: DataConfig
     model: ModelConfig

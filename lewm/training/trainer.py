@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
 from rich.progress import Progress
 from torch import Tensor
 
@@ -60,6 +61,7 @@ class Trainer:
       clips: clips of the training episodes.
       validate: function from the model in eval mode to the numbers to log, called on the main process.
       progress: progress display that gets a bar.
+      mirror: tracker beside TensorBoard, of the main process; see lewm.trackers.
     """
 
     def __init__(
@@ -71,9 +73,10 @@ class Trainer:
         clips: Clips,
         validate: Validate,
         progress: Progress,
+        mirror: GeneralTracker | None = None,
     ) -> None:
         self.config, self.spec, self.accelerator = config, spec, accelerator
-        self.clips, self.validate, self.progress = clips, validate, progress
+        self.clips, self.validate, self.progress, self._mirror = clips, validate, progress, mirror
         self.model, self.regularizer, self._plain_objective = objective.model, objective.regularizer, objective
         self._regularizer_weight = objective.regularizer_weight.item()
         device = accelerator.device
@@ -116,7 +119,7 @@ class Trainer:
         with ExitStack() as stack:
             writer = stack.enter_context(CheckpointWriter())
             is_main = self.accelerator.is_main_process
-            tracker = stack.enter_context(Tracker(self.config.run_dir, start)) if is_main else None
+            tracker = stack.enter_context(Tracker(self.config.run_dir, start, self._mirror)) if is_main else None
             finished = self._loop(start, tracker, writer)
         self.accelerator.wait_for_everyone()
         return finished
