@@ -5,7 +5,7 @@ Collects the data if it is absent, trains, plans on held-out start/goal pairs, a
 """
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from rich.progress import Progress
 from envs.experts import EXPERTS
 from lewm.agent import Agent
 from lewm.config import EnvConfig, TrainConfig, build
-from lewm.config.command_line import program
+from lewm.config.command_line import program, word_of
 from lewm.data.clips import split_dataset, training_actions
 from lewm.data.collection import collect_if_absent
 from lewm.data.device_clips import place_clips
@@ -37,6 +37,7 @@ from lewm.heads.files import save_head
 from lewm.heads.fitting import build_head, fit_head
 from lewm.report import evaluate_run, print_results
 from lewm.run import Run
+from lewm.trackers import check_tracker, log_evaluation, open_tracker
 from lewm.tracking import progress_bar
 from lewm.training.accelerator import start_accelerator
 from lewm.training.checkpoint import Checkpoint, find_checkpoint
@@ -68,7 +69,9 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
     console = Console(quiet=not accelerator.is_main_process)
     say = partial(console.print, soft_wrap=True, highlight=False)
     check_parts(config)
-    with open_run_folder(config, accelerator) as checkpoint, progress_bar(console) as progress:
+    check_tracker(config.tracker)
+    mirrored = open_tracker(config) if accelerator.is_main_process else nullcontext()
+    with open_run_folder(config, accelerator) as checkpoint, progress_bar(console) as progress, mirrored as mirror:
         data, train_ids, held_out, pairs = prepare_data(config, accelerator, console, progress)
         if checkpoint:
             check_same_data(checkpoint, data)
@@ -84,10 +87,11 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
         if not initial:
             objective.model.fit_normalization(validation.fit.pixels)
 
-        trainer = Trainer(config, spec, accelerator, objective, clips, validation, progress)
+        trainer = Trainer(config, spec, accelerator, objective, clips, validation, progress, mirror)
         end_part("prepare")
         if not trainer.fit(checkpoint):
-            console.print(f"interrupted; a checkpoint is written. Go on with resume=true name={config.name}")
+            named = word_of("name", config.name)
+            say(f"interrupted; a checkpoint is written. Go on with resume=true {named}", markup=False)
             raise SystemExit(130)
         end_part("train")
         if not accelerator.is_main_process:
@@ -100,6 +104,8 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
         end_part("heads")
         results = evaluate_run(run, config, pairs, validation(run.model), progress)
         end_part("evaluate")
+        if mirror is not None:
+            log_evaluation(mirror, results, sorted((run.path / "videos").glob("pair_*.mp4")))
     print_results(results, config.run_dir, console)
     console.print(f"checkpoint: {run.checkpoint.path}\ncurves: tensorboard --logdir {config.output_dir}")
     return results

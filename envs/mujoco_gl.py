@@ -138,7 +138,12 @@ def _try(name: str) -> tuple[str, str]:
     command = [sys.executable, "-P", __file__, name]
     try:
         result = subprocess.run(
-            command, env={**os.environ, "MUJOCO_GL": name}, capture_output=True, text=True, timeout=_TIMEOUT_S
+            command,
+            env={**os.environ, "MUJOCO_GL": name},
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
         return "", f"no frame within {_TIMEOUT_S} s"

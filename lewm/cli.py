@@ -6,6 +6,7 @@ import sys
 
 from lewm.config.components import suggestion
 from lewm.shipped import module_of, shipped
+from lewm.terminal import print_plainly
 
 COMMANDS = {
     "train": "train.py",
@@ -30,6 +31,7 @@ COMMANDS = {
 
 def main() -> None:
     """Runs the program that the first word names, on the words after it. Programs are imported only when asked for."""
+    print_plainly()
     command, *words = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help"):
         print(overview())
@@ -48,7 +50,7 @@ def overview() -> str:
 
 def summary(program: str) -> str:
     """The first sentence of a program's docstring, without importing it."""
-    line = (ast.get_docstring(ast.parse(shipped(program).read_text())) or "").split("\n")[0]
+    line = (ast.get_docstring(ast.parse(shipped(program).read_text(encoding="utf-8"))) or "").split("\n")[0]
     return line.split(": `")[0].rstrip(".")
 
 

@@ -119,7 +119,9 @@ COMPILED = "import torch; x = torch.compile(lambda x: torch.sin(x) + 1)(torch.ze
 def compiler(timeout: float = 60) -> str:
     """torch.compile, tried on a function of one line for at most `timeout` seconds."""
     try:
-        tried = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, timeout=timeout)
+        tried = subprocess.run(
+            [sys.executable, "-c", COMPILED], capture_output=True, encoding="utf-8", errors="replace", timeout=timeout
+        )
     except subprocess.TimeoutExpired:
         raise MissingError(f"no result within {timeout:g} s") from None
     if tried.returncode:
@@ -150,7 +152,9 @@ def git() -> str:
     """Version of git, which tells results the commit of the code."""
     if shutil.which("git") is None:
         raise MissingError("not installed")
-    return subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["git", "--version"], capture_output=True, encoding="utf-8", errors="replace", check=True
+    ).stdout
 
 
 def disk(least: float = 3) -> str:
@@ -165,7 +169,7 @@ def disk(least: float = 3) -> str:
 def memory(least: float = 2) -> str:
     """Free memory, GiB, as Linux tells it."""
     table = Path("/proc/meminfo")
-    found = re.search(r"MemAvailable: *(\d+) kB", table.read_text()) if table.exists() else None
+    found = re.search(r"MemAvailable: *(\d+) kB", table.read_text(encoding="utf-8")) if table.exists() else None
     if found is None:
         return "unknown on this system"
     free = int(found[1]) * 1024 / GIBIBYTE

@@ -1,17 +1,23 @@
 """Files and folders that appear whole or not at all, their hashes, and locks."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from lewm.errors import InputError
+from lewm.errors import InputError, one_line
+
+NO_LOCKS = frozenset([errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+"""Errors of locking on file systems that have no locks: Lustre and NFS, as they may be mounted."""
 
 
 @contextmanager
@@ -26,7 +32,8 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open(mode) as file:
+        text = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape"}  # paths may be any bytes
+        with partial.open(mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -62,7 +69,7 @@ def read_versioned(path: Path, kind: str, format: str, version: int, remedy: str
     """
     advice = f": {remedy}" if remedy else ""
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is missing or damaged ({error}){advice}") from None
     if not isinstance(values, dict) or values.get("format") != format:
@@ -127,14 +134,26 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
-    """Makes the run folder and keeps other processes from writing into it; a killed process lets go by itself."""
+    """Makes the run folder and keeps other processes from writing into it; a killed process lets go by itself.
+
+    On a file system without locks there is one note for all, and nothing is kept from anybody.
+    """
     check_links(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / "lock").open("a") as file:
+    with (run_dir / "lock").open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
                 f"another process is writing {run_dir}: wait for it, end it, or give another name="
             ) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            _note_no_locks(one_line(error))
         yield
+
+
+@cache
+def _note_no_locks(reason: str) -> None:
+    print(f"note: this file system has no locks ({reason}): start no second program that writes here", file=sys.stderr)

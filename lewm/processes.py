@@ -104,7 +104,8 @@ def answer(fileno: int, begin: Callable[[Any], Callable[[Any], Any]]) -> None:
       begin: makes the function that answers messages, of the first message, which is not answered. An exception of
         either is sent in place of an answer and ends the worker.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # who asks decides when this ends
+        signal.signal(number, signal.SIG_IGN)
     connection = Connection(fileno)
     with suppress(*GONE):
         try:

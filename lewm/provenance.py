@@ -46,7 +46,11 @@ def commit_of_code() -> str:
 def cpu_name() -> str:
     """Model name of this machine's CPU, as far as the system tells it."""
     info = Path("/proc/cpuinfo")
-    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    models = (
+        [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
     return models[0].partition(":")[2].strip() if models else platform.processor() or UNKNOWN
 
 
@@ -56,15 +60,15 @@ def _git(folder: Path, *arguments: str) -> str | None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     command = ["git", "--no-optional-locks", *arguments]
     try:
-        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return result.stdout.strip()
+    return os.fsdecode(result.stdout).strip()
 
 
 def _is_this_project(pyproject: Path) -> bool:
     try:
-        project = tomllib.loads(pyproject.read_text())["project"]
+        project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     except (OSError, ValueError, KeyError):
         return False
     return isinstance(project, dict) and project.get("name") == "lewm"

@@ -23,7 +23,7 @@ def read_results(path: Path) -> dict[str, Any]:
     file = path / "results.json" if path.is_dir() else path
     remedy = "give the folder of an evaluation"
     try:
-        results = json.loads(file.read_text())
+        results = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} holds no readable results.json ({error}): {remedy}") from None
     if not isinstance(results, dict) or not isinstance(results.get("identity"), dict):

@@ -136,7 +136,7 @@ class Run:
         """Command, commit and versions of the training; older runs lack them."""
         file = self.path / "process.json"
         try:
-            return dict(json.loads(file.read_text())) if file.exists() else {}
+            return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{file} is damaged ({error}): remove it") from None
 

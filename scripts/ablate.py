@@ -40,7 +40,7 @@ from lewm.ablation.launching import LAUNCH, CellTask, places_here
 from lewm.ablation.page import save_report
 from lewm.ablation.table import Table
 from lewm.config import CONFIGS, AblateConfig, TrainConfig, from_dict
-from lewm.config.command_line import check_overrides, expand_components
+from lewm.config.command_line import check_overrides, expand_components, plain_words
 from lewm.data.collection import collect_if_absent
 from lewm.errors import InputError, one_line_errors
 from lewm.evaluation.evaluation_episodes import provide_datasets
@@ -95,7 +95,9 @@ def read_arguments(arguments: Sequence[str]) -> tuple[AblateConfig, list[str], l
         if argument.startswith("-"):
             raise InputError(f"{argument}: ablate.py takes key=value only; --help lists its keys")
     own = [word for word in arguments if word.split("=")[0] in OWN_KEYS or word.startswith(("hydra/", "hydra."))]
-    sweep = [f"evaluation.split={SPLIT}", *(word for word in arguments if word not in own)]  # the last of a key counts
+    rest = [word for word in arguments if word not in own]
+    own, sweep = plain_words(AblateConfig, own), plain_words(TrainConfig, rest)
+    sweep = [f"evaluation.split={SPLIT}", *sweep]  # the last of a key counts
     check_overrides("train", expand_components(TrainConfig, sweep))
     keys = swept_keys(sweep)
     if not keys:

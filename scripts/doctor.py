@@ -10,6 +10,7 @@ import warnings
 
 from envs import mujoco_gl
 from lewm.doctor import CHECKS, Check, MissingError, report
+from lewm.terminal import print_plainly
 
 
 def rendering() -> str:
@@ -26,6 +27,7 @@ RENDERING = Check("rendering", rendering, "only MuJoCo's environments need it")
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args(arguments)
+    print_plainly()
     warnings.simplefilter("ignore")  # each line is a finding
     sys.exit(report([*CHECKS[:5], RENDERING, *CHECKS[5:]], lambda line: print(line, flush=True)))
 

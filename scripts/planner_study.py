@@ -22,6 +22,7 @@ from rich.table import Table
 from torch import Tensor
 
 from lewm.config import CONFIGS, Component, build
+from lewm.config.command_line import quoted
 from lewm.errors import InputError, one_line_errors
 from lewm.planning import PLANNERS
 from lewm.results import read_results
@@ -107,7 +108,8 @@ def evaluate_cell(
     results = run / name / "results.json"
     if not is_of(results, weights_hash):
         words = [f"planner.{key}={value}" for key, value in budget.items()]
-        command = [sys.executable, *start_of("scripts/plan.py"), f"run={run}", f"name={name}", f"planner={planner}"]
+        command = [sys.executable, *start_of("scripts/plan.py")]
+        command += [f"run={quoted(str(run))}", f"name={name}", f"planner={planner}"]
         settings = [f"evaluation.split={SPLIT}", "evaluation.num_videos=0", *overrides]
         subprocess.run([*command, *words, *settings], check=True)
     found = read_results(results)
@@ -185,7 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise InputError("`lewm plan` has refused, see above: what is done is kept") from error
         folder = args.run / name_of(args.overrides)
         folder.mkdir(exist_ok=True)
-        with (folder / "planners.csv").open("w", newline="") as file:
+        with (folder / "planners.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, rows[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)

@@ -1,4 +1,6 @@
 import errno
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,6 +17,54 @@ def test_ctrl_c_ends_a_program_with_status_130():
     with pytest.raises(SystemExit) as end, one_line_errors():
         raise KeyboardInterrupt
     assert end.value.code == 130
+
+
+@pytest.fixture
+def handlers():
+    """Lets a test change the handlers of signals; what was there comes back."""
+    before = {number: signal.getsignal(number) for number in NUMBERS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+NUMBERS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_that_asks_a_program_to_end_is_as_ctrl_c(number):
+    signal.signal(number, signal.SIG_DFL)
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        signal.raise_signal(number)
+    assert end.value.code == 130
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_lost_terminal_that_nohup_ignores_ends_nothing():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with one_line_errors():
+        signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_warning_that_somebody_else_handles_stays_theirs():
+    warned = []
+    signal.signal(signal.SIGUSR2, lambda *_: warned.append("requeued"))
+    with one_line_errors():
+        signal.raise_signal(signal.SIGUSR2)
+    assert warned == ["requeued"]
+
+
+def test_beside_the_main_thread_a_program_has_its_errors_and_no_signals():
+    with ThreadPoolExecutor(1) as pool, pytest.raises(SystemExit, match="error: 3 is odd"):
+        pool.submit(fail).result()
+
+
+def fail():
+    with one_line_errors():
+        raise InputError("3 is odd")
 
 
 def test_a_full_disk_ends_a_program_with_one_line_that_names_the_file():

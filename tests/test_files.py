@@ -1,12 +1,25 @@
 """Files and folders are whole or absent, and what stood in their place stays on any error."""
 
+import errno
+import fcntl
 import json
 import math
+import os
 
 import pytest
 
+from lewm import files
 from lewm.errors import InputError
-from lewm.files import check_links, sha256_of, whole_file, whole_folder, without_nan, write_json, write_text
+from lewm.files import (
+    check_links,
+    run_lock,
+    sha256_of,
+    whole_file,
+    whole_folder,
+    without_nan,
+    write_json,
+    write_text,
+)
 from tests.disk import full_disk
 
 
@@ -70,6 +83,37 @@ def test_an_error_leaves_the_folder_before_it_and_no_remains(tmp_path):
         write_half_and_stop(file)
     assert names_in(tmp_path) == ["x"]
     assert names_in(tmp_path / "x") == ["one"]
+
+
+@pytest.fixture
+def without_locks(monkeypatch):
+    """Function that takes locks away from the file systems: asking for one fails with this number."""
+
+    def refuse(number):
+        def flock(file, operation):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+
+    files._note_no_locks.cache_clear()
+    return refuse
+
+
+@pytest.mark.parametrize("name", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def test_on_a_file_system_without_locks_a_run_goes_on_with_one_note(tmp_path, without_locks, capsys, name):
+    without_locks(getattr(errno, name))
+    for run in ("one", "two"):
+        with run_lock(tmp_path / run):
+            (tmp_path / run / "written").touch()
+    (note,) = capsys.readouterr().err.splitlines()
+    assert note.startswith("note: ") and "no locks" in note and "second program" in note
+
+
+def test_another_failure_of_a_lock_is_no_note(tmp_path, without_locks, capsys):
+    without_locks(errno.EIO)
+    with pytest.raises(OSError, match="Input/output"), run_lock(tmp_path):
+        pass
+    assert capsys.readouterr().err == ""
 
 
 def test_a_hash_is_that_of_the_bytes(tmp_path):

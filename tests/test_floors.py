@@ -12,7 +12,8 @@ FLOORS = [
     {
         *("lewm", "lewm.arrays", "lewm.clip", "lewm.config", "lewm.distributed", "lewm.environment", "lewm.errors"),
         *("lewm.files", "lewm.precision", "lewm.processes", "lewm.provenance", "lewm.results", "lewm.seeding"),
-        *("lewm.shipped", "lewm.significance", "lewm.success_rates", "lewm.tracking", "lewm.uploading"),
+        *("lewm.shipped", "lewm.significance", "lewm.success_rates", "lewm.terminal", "lewm.trackers"),
+        *("lewm.tracking", "lewm.uploading"),
     },
     {"lewm.models", "lewm.regularizers", "lewm.planning", "lewm.data"},
     {"lewm.diagnostics"},

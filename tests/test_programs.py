@@ -17,6 +17,7 @@ import torch
 from omegaconf import OmegaConf
 
 import train
+from lewm import precision
 from lewm.config import CONFIGS, TrainConfig, from_dict
 from lewm.data import collection
 from lewm.data.clips import Clips
@@ -130,6 +131,14 @@ def test_the_quickstart_leaves_a_complete_run_folder(quickstart):
     assert others == ["lock", "tensorboard", "videos"]
 
 
+def test_every_file_of_the_quickstart_may_be_read_by_whom_the_umask_lets(quickstart):
+    umask = os.umask(0o022)
+    os.umask(umask)
+    files = [path for path in quickstart[1].parents[1].rglob("*") if path.is_file()]
+    closed = [str(path) for path in files if path.stat().st_mode & 0o666 != 0o666 & ~umask]
+    assert len(files) > 20 and closed == []
+
+
 def test_the_loss_of_the_quickstart_falls(quickstart):
     losses = [line["loss/total"] for line in read_metrics(quickstart[1]) if "loss/total" in line]
     assert len(losses) == 6
@@ -240,6 +249,24 @@ def copied(tiny, tmp_path):
     config = tmp_path / "tiny" / "config.yaml"
     config.write_text(config.read_text().replace(str(tiny.parent), str(tmp_path)))
     return tmp_path / "tiny"
+
+
+def test_the_launchers_precision_is_used_and_named_in_checkpoint_results_report_and_when_it_is_changed(
+    tmp_path, two_room_data, tiny, monkeypatch, capsys
+):
+    arguments, folder = arguments_in(tmp_path, two_room_data, "training.num_steps=3"), tmp_path / "tiny"
+    with monkeypatch.context() as launched:
+        launched.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # as accelerate launch --mixed_precision bf16 does
+        assert run_program(train.main, *arguments) is None
+    assert "precision bfloat16, num_processes 1" in capsys.readouterr().out
+    expected = {"device": "cpu", "precision": "bfloat16", "num_processes": 1, "num_threads": 1}
+    assert Checkpoint.open(latest_checkpoint(folder)).trained_on == expected
+    assert read_json(folder / "results.json")["identity"]["trained_on"] == expected
+    assert "<dt>precision</dt><dd>bfloat16</dd>" in (folder / "report.html").read_text()
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
+    assert run_program(train.main, *arguments, "resume=true") is None
+    assert "goes on with precision float32 (before: bfloat16)" in capsys.readouterr().out.replace("\n", " ")
 
 
 class InterruptedClips(Clips):

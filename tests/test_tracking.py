@@ -2,11 +2,14 @@
 
 import io
 import json
+import logging.handlers
 import math
 
 import pytest
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator as PluginEventAccumulator
+from tensorboard.util.tb_logging import get_logger
 
 from lewm.errors import InputError
 from lewm.files import run_lock
@@ -21,9 +24,20 @@ def track(run_dir, steps, start=0):
 
 
 def scalars(run_dir, tag):
-    events = EventAccumulator(str(run_dir / "tensorboard"))
-    events.Reload()
-    return [(event.step, event.value) for event in events.Scalars(tag)]
+    """What TensorBoard shows; it must have nothing to say about it."""
+    said = logging.handlers.BufferingHandler(99)
+    get_logger().addHandler(said)
+    try:
+        events = EventAccumulator(str(run_dir / "tensorboard"))
+        events.Reload()
+        curves = PluginEventAccumulator(str(run_dir / "tensorboard"))
+        curves.Reload()
+    finally:
+        get_logger().removeHandler(said)
+    assert [record.getMessage() for record in said.buffer] == []
+    shown = [(event.step, event.value) for event in events.Scalars(tag)]
+    assert [event.step for event in curves.Tensors(tag)] == [step for step, _ in shown]
+    return shown
 
 
 def test_each_step_is_a_line_of_json(tmp_path):
@@ -65,6 +79,35 @@ def test_a_resumed_run_has_every_step_once(tmp_path):
     track(tmp_path, range(3, 8), start=3)
     assert read_metrics(tmp_path) == [{"step": step, "loss/total": 10.0 * step} for step in range(8)]
     assert [step for step, _ in scalars(tmp_path, "loss/total")] == list(range(8))
+
+
+@pytest.mark.parametrize("starts", [(3, 5), (5, 3), (3, 3), (0, 2), (6,), (9,)])
+def test_curves_of_a_run_that_was_resumed_again_and_again_read_as_one(tmp_path, starts):
+    track(tmp_path, range(6))
+    for start in starts:
+        track(tmp_path, range(start, start + 4), start)
+    steps = [line["step"] for line in read_metrics(tmp_path)]
+    assert scalars(tmp_path, "loss/total") == [(step, 10.0 * step) for step in steps]
+    assert len(steps) == len(set(steps))
+
+
+@pytest.mark.parametrize("num_lost", [1, 20, 200])
+def test_curves_of_a_killed_run_whose_last_event_is_half_written_go_on(tmp_path, num_lost):
+    track(tmp_path, range(6))
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    events.write_bytes(events.read_bytes()[:-num_lost])
+    track(tmp_path, range(3, 8), start=3)
+    shown = [step for step, _ in scalars(tmp_path, "loss/total")]
+    assert shown[-5:] == list(range(3, 8)) and shown == sorted(set(shown))
+
+
+def test_a_tensorboard_that_is_looking_on_is_told_what_no_longer_counts(tmp_path):
+    track(tmp_path, range(6))
+    watching = EventAccumulator(str(tmp_path / "tensorboard"))
+    watching.Reload()
+    track(tmp_path, range(3, 8), start=3)
+    watching.Reload()
+    assert [event.step for event in watching.Scalars("loss/total")] == list(range(8))
 
 
 def test_two_lines_of_one_step_are_both_kept_or_both_dropped(tmp_path):

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lewm.config import CONFIGS, WHERE_AND_HOW_FAST, TrainConfig, changed_key, flat, from_dict
-from lewm.config.command_line import expand_components
+from lewm.config.command_line import expand_components, parse_words, quoted
 from lewm.errors import InputError
 from lewm.results import read_results
 
@@ -55,7 +54,7 @@ class Cell:
     @property
     def error(self) -> str:
         """What a failed cell ended with, "" of another."""
-        return (self.folder / "failed.txt").read_text().strip() if self.state == "failed" else ""
+        return (self.folder / "failed.txt").read_text(encoding="utf-8").strip() if self.state == "failed" else ""
 
     @property
     def steps(self) -> int:
@@ -97,7 +96,7 @@ class Cell:
 
 def swept_keys(arguments: Sequence[str]) -> list[str]:
     """The keys that have several values, in the order of the command line."""
-    return [override.get_key_element() for override in _parse(arguments) if override.is_sweep_override()]
+    return [override.get_key_element() for override in parse_words(arguments) if override.is_sweep_override()]
 
 
 def make_cells(arguments: Sequence[str], folder: Path) -> list[Cell]:
@@ -110,7 +109,8 @@ def make_cells(arguments: Sequence[str], folder: Path) -> list[Cell]:
     Raises:
       InputError: a cell has no valid configuration, or two cells are one.
     """
-    overrides = {override.get_key_element(): override for override in _parse(arguments)}.values()  # the last one counts
+    # The last one of a key counts.
+    overrides = {override.get_key_element(): override for override in parse_words(arguments)}.values()
     sweeps = {override.get_key_element(): _texts(override) for override in overrides if override.is_sweep_override()}
     cells: list[Cell] = []
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -126,13 +126,6 @@ def make_cells(arguments: Sequence[str], folder: Path) -> list[Cell]:
         if len(twins) > 1:
             raise InputError(f"{twins[0].values} and {twins[1].values} are one cell, {cell.name}: leave one out")
     return cells
-
-
-def _parse(arguments: Sequence[str]) -> list[Override]:
-    try:
-        return OverridesParser.create().parse_overrides(list(arguments))
-    except HydraException as error:
-        raise InputError(str(error).splitlines()[0]) from None
 
 
 def _texts(override: Override) -> list[str]:
@@ -154,14 +147,9 @@ def _make_cell(arguments: list[str], values: dict[str, str], folder: Path) -> Ce
     slugs = [re.sub(r"[^A-Za-z0-9_.-]+", "-", word.replace("=", "")).strip("-.") for word in words]
     name = "_".join([*slugs, f"seed{config.seed}"])
     config = replace(config, name=name, output_dir=str(folder))
-    arguments = [*arguments, f"name={name}", f"output_dir={_quoted(str(folder))}"]
+    arguments = [*arguments, f"name={name}", f"output_dir={quoted(str(folder))}"]
     column = ", ".join(words) or "all"
     return Cell(name, column, values, config.seed, folder / name, tuple(arguments), config)
-
-
-def _quoted(text: str) -> str:
-    """A path as Hydra's grammar takes it."""
-    return text if re.fullmatch(r"[\w./-]+", text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _compose(overrides: list[str]) -> TrainConfig:

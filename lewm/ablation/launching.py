@@ -6,16 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import torch
 
 from lewm.ablation.cells import Cell
-from lewm.errors import InputError
+from lewm.errors import InputError, interrupted_by_signals
 from lewm.files import run_lock
 from lewm.processes import num_cores
 from lewm.shipped import shipped, start_of
@@ -44,14 +42,14 @@ class RunningCell:
         cell.folder.mkdir(parents=True, exist_ok=True)
         (cell.folder / "failed.txt").unlink(missing_ok=True)
         arguments = [*cell.arguments, f"resume={str((cell.folder / 'config.yaml').exists()).lower()}"]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
         if place.num_threads is not None:
             arguments.append(f"num_threads={place.num_threads}")
             environment["OMP_NUM_THREADS"] = str(place.num_threads)
         if place.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = place.gpu
         command = [*launch, *arguments]
-        with (cell.folder / "log.txt").open("a") as log:
+        with (cell.folder / "log.txt").open("a", encoding="utf-8") as log:
             log.write(f"$ {shlex.join(command)}\n")
             log.flush()
             self._process = subprocess.Popen(
@@ -69,8 +67,8 @@ class RunningCell:
         if status is None:
             return False
         if not (self.cell.folder / "results.json").exists():
-            log = (self.cell.folder / "log.txt").read_text(errors="replace")
-            (self.cell.folder / "failed.txt").write_text(last_error(log, status) + "\n")
+            log = (self.cell.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+            (self.cell.folder / "failed.txt").write_text(last_error(log, status) + "\n", encoding="utf-8")
         return True
 
     def interrupt(self) -> None:
@@ -120,11 +118,11 @@ class CellTask:
     def __call__(self, config: Any) -> None:
         """Runs one cell to its end; what a launcher on a cluster calls, within a job of its own."""
         running = RunningCell(self.cells[config.cell], self.launch, Place())
-        with _ended_by_signals():
+        with interrupted_by_signals():
             try:
                 while not running.has_ended():
                     time.sleep(1)
-            except KeyboardInterrupt:
+            except BaseException:  # submitit also ends a job by an exception
                 _end([running])
                 raise
 
@@ -133,7 +131,7 @@ class CellTask:
         waiting = [self.cells[config.cell] for config in configs]
         free = places_here(waiting, jobs, jobs_per_gpu)
         running: dict[RunningCell, Place] = {}
-        with _ended_by_signals():
+        with interrupted_by_signals():
             try:
                 while waiting or running:
                     while waiting and free:
@@ -195,19 +193,3 @@ def _end(running: Sequence[RunningCell]) -> None:
     except KeyboardInterrupt:
         for cell in running:
             cell.kill()
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Makes a KeyboardInterrupt of SIGTERM, and of SIGHUP (a lost terminal) unless it is ignored as under nohup."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    previous = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

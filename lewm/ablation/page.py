@@ -174,7 +174,7 @@ def _cells(table: Table, folder: Path) -> str:
 def _origin(table: Table) -> str:
     """Which code made the cells, and the machine that this page was written on."""
     processes = [
-        json.loads((cell.folder / "process.json").read_text())
+        json.loads((cell.folder / "process.json").read_text(encoding="utf-8"))
         for cell in table.cells
         if (cell.folder / "process.json").exists()
     ]

@@ -1,11 +1,13 @@
 """Hydra's command line in front of typed configurations, with suggestions and one-line errors."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar, cast, get_type_hints
 
 import hydra
@@ -56,7 +58,7 @@ def program(
                     function(_load(config, schema))
 
             with one_line_errors(), ExitStack() as stack:
-                words = expand_components(schema, typed[1:])
+                words = expand_components(schema, plain_words(schema, typed[1:]))
                 inherited = stack.enter_context(inherited_options(inherit, words)) if inherit else []
                 if any(override.is_sweep_override() for override in _overrides(words)):
                     check_overrides(config_name, words, inherited)  # before the first job, not before the one at fault
@@ -103,6 +105,51 @@ def _load(config: DictConfig, schema: type[Schema]) -> Schema:
     return cast(Schema, from_dict(cast(dict[str, Any], values), schema))
 
 
+def plain_words(schema: type[Any], arguments: Sequence[str]) -> list[str]:
+    """Lets words mean what they do elsewhere: ~ is the home folder, and text that looks like a number stays text."""
+    texts, words = {name for name, kinds in _flat_types(schema) if set(kinds) <= {str, NoneType}}, []
+    for word in arguments:
+        key, equals, value = word.partition("=")
+        if equals and not word.startswith("-"):
+            value = _HOME.sub(lambda found: os.path.expanduser(found[0]), value)
+            pieces = value.split(",")
+            if key.lstrip("+") in texts and all(re.fullmatch(r"[\w.+-]+", piece) for piece in pieces):
+                value = ",".join(piece if _is_text(piece) else _in_quotes(piece) for piece in pieces)
+        words.append(f"{key}{equals}{value}")
+    return words
+
+
+_HOME = re.compile(r"""(?<![^,'"])~[\w.-]*(?=/|,|['"]|$)""")
+"""A home folder at the begin of one of the values of a word, or ~user of another one."""
+
+
+def _is_text(piece: str) -> bool:
+    """Whether Hydra reads a value as a string, or as null; also if it cannot read it."""
+    try:
+        return not isinstance(parse_words([f"key={piece}"])[0].value(), int | float)
+    except InputError:
+        return True
+
+
+def quoted(text: str) -> str:
+    """A text as Hydra's grammar takes it: in quotes, unless it is a path of letters and digits."""
+    return text if re.fullmatch(r"[\w./-]+", text, re.ASCII) else _in_quotes(text)
+
+
+def _in_quotes(text: str) -> str:
+    # Backslashes are themselves but in front of a quote.
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), text) + "'"
+
+
+def word_of(key: str, value: object) -> str:
+    """The word of a command line that gives a key a text, with quotes for Hydra and for the shell if it needs them."""
+    word = f"{key}={value}"
+    if re.fullmatch(r"[\w.=/+-]*", word, re.ASCII) and _can_be_read(word):
+        return word
+    escaped = re.sub(r'(["\\$`])', r"\\\1", f"{key}={_in_quotes(str(value))}")
+    return f'"{escaped}"'
+
+
 def expand_components(schema: type[Any], arguments: list[str]) -> list[str]:
     """Lets a component that is given whole replace the one before it; Hydra alone would merge their arguments.
 
@@ -143,25 +190,28 @@ def inherited_options(inherit: Inherit, arguments: list[str]) -> Iterator[list[s
             del store.repo[group][f"{INHERITED}.yaml"]
 
 
-def _component_keys(schema: type[Any], prefix: str = "") -> list[str]:
+def _component_keys(schema: type[Any]) -> list[str]:
     """Dotted keys of the components of a schema, but for those that are chosen by their file in configs/."""
-    keys = []
+    return [key for key, kinds in _flat_types(schema) if Component in kinds and not (CONFIGS / key).is_dir()]
+
+
+def _flat_types(schema: type[Any], prefix: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Dotted keys of a schema with the types that their values may have."""
     for key, kind in get_type_hints(schema).items():
-        for option in alternatives(kind):
+        kinds = alternatives(kind)
+        yield f"{prefix}{key}", kinds
+        for option in kinds:
             if is_dataclass(option):
-                keys += _component_keys(cast(type[Any], option), f"{prefix}{key}.")
-            elif option == Component and not (CONFIGS / f"{prefix}{key}").is_dir():
-                keys.append(f"{prefix}{key}")
-    return keys
+                yield from _flat_types(cast(type[Any], option), f"{prefix}{key}.")
 
 
 def _whole_components(word: str, key: str) -> str | None:
     """The value of a word with names in braces, all values of a sweep; None if none is a name or has one."""
     try:
-        override = _parse([word])[0]
+        override = parse_words([word])[0]
         sweeps = override.is_discrete_sweep()
         texts = list(override.sweep_string_iterator()) if sweeps else [override.get_value_element_as_str()]
-        values = [parsed.value() for parsed in _parse([f"{key}={text}" for text in texts])]
+        values = [parsed.value() for parsed in parse_words([f"{key}={text}" for text in texts])]
     except InputError:  # check_overrides says so
         return None
     if not any(isinstance(value, str) or (isinstance(value, dict) and "name" in value) for value in values):
@@ -172,14 +222,33 @@ def _whole_components(word: str, key: str) -> str | None:
 
 def _overrides(arguments: list[str]) -> list[Override]:
     """The key=value words among the arguments, parsed."""
-    return _parse([word for word in arguments if "=" in word and not word.startswith("-")])
+    return parse_words([word for word in arguments if "=" in word and not word.startswith("-")])
 
 
-def _parse(words: list[str]) -> list[Override]:
+def parse_words(words: Sequence[str]) -> list[Override]:
+    """Parses key=value words. InputError: names the first one that cannot be read, with the quotes that it needs."""
     try:
-        return OverridesParser.create().parse_overrides(words)
+        return OverridesParser.create().parse_overrides(list(words))
     except HydraException as error:
-        raise InputError(str(error).splitlines()[0]) from None
+        word = next((word for word in words if not _can_be_read(word)), str(error).splitlines()[0])
+        raise InputError(_unreadable(word)) from None
+
+
+def _can_be_read(word: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(word)
+    except HydraException:
+        return False
+    return True
+
+
+def _unreadable(word: str) -> str:
+    key, _, value = word.partition("=")
+    if not _can_be_read(f"{key}="):
+        return f"{word!r}: {key!r} is no key; --help lists the keys"
+    if value[:1] in "[{'\"":
+        return f"{word!r}: its brackets, commas or quotes do not match"
+    return f"{word!r} has characters that need quotes: give {word_of(key, value)}"
 
 
 def check_overrides(config_name: str, arguments: list[str], inherited: Sequence[str] = ()) -> None:
@@ -200,7 +269,7 @@ def check_overrides(config_name: str, arguments: list[str], inherited: Sequence[
     groups = {
         path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONFIGS.iterdir() if path.is_dir()
     }
-    parsed = _parse(overrides)
+    parsed = parse_words(overrides)
     choices = []
     for override in parsed:
         if override.key_or_group not in groups or override.is_delete():

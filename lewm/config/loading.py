@@ -18,7 +18,7 @@ from lewm.shipped import shipped
 CONFIGS = shipped("configs")
 
 WHERE_AND_HOW_FAST = (
-    *("name", "output_dir", "resume", "device", "num_threads", "data.num_workers", "data.device"),
+    *("name", "output_dir", "resume", "device", "num_threads", "tracker", "data.num_workers", "data.device"),
     *("training.graph", "training.compile"),
 )
 """Keys that decide where a run lies and how fast it trains. The data are told apart by their hash, not their path."""
@@ -37,8 +37,8 @@ DEFAULTS = (
 )
 """Groups, and files of configs/ with the values of keys that older runs lack."""
 
-LATER_COMPONENTS = {"optimizer": "optimizer/adamw.yaml"}
-"""Files of configs/ with the components that older runs lack, by key."""
+LATER_KEYS = {"optimizer": "optimizer/adamw.yaml", "tracker": "train.yaml"}
+"""Files of configs/ with the values that older runs lack beside groups, by key."""
 
 
 def from_dict(values: dict[str, Any], schema: Any, prefix: str = "") -> Any:
@@ -117,8 +117,8 @@ def _check_allowed(key: str, value: Any, kind: Any) -> None:
             raise InputError(f"{key}={value!r} must be {_wanted(kind)}")
         if isinstance(allowed, FolderName) and not allowed.allows(value):
             raise InputError(
-                f"{key}={value!r} must be the name of one folder: letters, digits, dots, dashes and underscores, no"
-                f" dot in front, and none of {', '.join(sorted(allowed.reserved))}"
+                f"{key}={value!r} must be the name of one folder: letters, digits, dots, dashes, underscores and equals"
+                f" signs, no dot in front, and none of {', '.join(sorted(allowed.reserved))}"
             )
 
 
@@ -151,7 +151,7 @@ def read_run_config(path: Path) -> TrainConfig:
             own, default = own.get(key) if isinstance(own, dict) else None, default[key]
         if isinstance(own, dict):
             own |= {key: value for key, value in default.items() if key not in own}
-    values = {key: read_yaml(CONFIGS / file)[key] for key, file in LATER_COMPONENTS.items()} | values
+    values = {key: read_yaml(CONFIGS / file)[key] for key, file in LATER_KEYS.items()} | values
     return cast(TrainConfig, from_dict(known_keys(values, TrainConfig), TrainConfig))
 
 

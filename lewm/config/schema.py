@@ -22,7 +22,7 @@ class OneOf(NamedTuple):
 
 
 class FolderName(NamedTuple):
-    """Allowed names of a folder: one path component of letters, digits, dots, dashes and underscores.
+    """Allowed names of a folder: one path component of letters, digits, dots, dashes, underscores and equals signs.
 
     The first character is no dot: hidden folders and the way up are none of these.
     """
@@ -31,7 +31,7 @@ class FolderName(NamedTuple):
 
     def allows(self, name: str) -> bool:
         """Whether a folder may have this name; capitals count for nothing, as on the file systems of laptops."""
-        return re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name) is not None and name.lower() not in self.reserved
+        return re.fullmatch(r"[\w-][\w.=-]*", name) is not None and name.lower() not in self.reserved
 
 
 RESERVED = frozenset(
@@ -178,6 +178,7 @@ class TrainConfig:
     init_from: str | None
     device: str
     num_threads: Workers | None
+    tracker: Annotated[str, OneOf(("none", "trackio", "wandb"))]
     env: EnvConfig | RecordingConfig
     data: DataConfig
     model: ModelConfig

@@ -67,7 +67,7 @@ class EpisodeWriter:
     @property
     def num_committed(self) -> int:
         """Episodes that the next resumable writer goes on behind, read from the disk, where nothing is half done."""
-        return int(json.loads((self.partial / "metadata.json").read_text())["num_episodes"])
+        return int(json.loads((self.partial / "metadata.json").read_text(encoding="utf-8"))["num_episodes"])
 
     @property
     def num_frames(self) -> int:
@@ -155,7 +155,7 @@ class EpisodeWriter:
         """Writes metadata.json, whole or not at all."""
         described = Description(self._metadata, digest, self.num_episodes, self.num_frames).to_json()
         unfinished = self.partial / "metadata.json.new"
-        with unfinished.open("w") as file:
+        with unfinished.open("w", encoding="utf-8") as file:
             file.write(json.dumps(described, indent=2) + "\n")
             if digest:
                 file.flush()

@@ -91,7 +91,12 @@ def evaluate(
     parts = PartialResults(out_dir / "parts", fingerprint(known, protocol, config.batch_size, env))
     with open_env_pool(env, min(config.batch_size, len(manifest)), config.num_workers) as pool:
         player = policy.enter(pool, read_pairs(manifest, data)) if isinstance(policy, Privileged) else policy
-        outcomes, trace = _Evaluation(player, data, manifest, env, config, pool, parts, progress).run()
+        try:
+            outcomes, trace = _Evaluation(player, data, manifest, env, config, pool, parts, progress).run()
+        except KeyboardInterrupt:
+            note = "interrupted: the same command goes on with what is played (that of a training with resume=true)"
+            progress.console.print(note, soft_wrap=True)
+            raise
         outcome = outcomes.pop("policy")
         filmed, films = choose_films(outcome.reached, outcome.solved_at_start, config.num_videos), {}
         if isinstance(player, MPCPolicy):

@@ -21,10 +21,10 @@ class PartialResults:
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self._folder = folder
         mark = folder / "fingerprint"
-        if not (mark.exists() and mark.read_text() == fingerprint):
+        if not (mark.exists() and mark.read_text(encoding="utf-8") == fingerprint):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            mark.write_text(fingerprint)
+            mark.write_text(fingerprint, encoding="utf-8")
 
     def load(self, number: int) -> dict[str, NDArray] | None:
         """The arrays of a batch; None if it is not there or damaged."""

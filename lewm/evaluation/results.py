@@ -33,6 +33,7 @@ def describe_model(run: Run) -> dict[str, Any]:
         "dataset_hash": run.spec.data.content_hash,
         "dataset": asdict(run.spec.data),
         "config": trained,
+        "trained_on": run.checkpoint.trained_on,
         "device": run.device,
         **describe_process(),
     }

@@ -5,9 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-
 from lewm.config import Component, from_dict, known_keys
 from lewm.errors import InputError
 from lewm.files import read_versioned, sha256_of, whole_folder, write_json
@@ -15,7 +12,7 @@ from lewm.heads.config import FittingConfig, HeadConfig
 from lewm.heads.fitting import FittedHead, build_head
 from lewm.heads.head import Head
 from lewm.training.checkpoint import Checkpoint
-from lewm.training.tensors import load_weights
+from lewm.training.tensors import load_weights, save_tensors
 
 FORMAT = "lewm-head"
 VERSION = 3
@@ -60,8 +57,8 @@ def save_head(run_dir: Path, config: HeadConfig, fitted: FittedHead, model_weigh
     tensors = {key: value.contiguous() for key, value in fitted.head.state_dict().items()}
     with whole_folder(path) as partial:
         try:
-            save_file(tensors, partial / WEIGHTS)
-        except SafetensorError as error:  # a full disk, say
+            save_tensors(tensors, partial / WEIGHTS)
+        except OSError as error:  # a full disk, say
             raise InputError(f"cannot write the head {path} ({error}): make room, then fit it again") from error
         files = {WEIGHTS: sha256_of(partial / WEIGHTS)}
         described = _Description(model_weights, files, config.head, config.fitting, fitted.errors)

@@ -21,7 +21,7 @@ def document(title: str, sections: Iterable[str], script: str = "") -> str:
     head = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{safe(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<style>{STYLE.read_text()}</style></head>"
+        f"<style>{STYLE.read_text(encoding='utf-8')}</style></head>"
     )
     end = f"<script>\n{script}</script>" if script else ""
     return f"{head}\n<body><main>\n" + "\n".join(filter(None, sections)) + f"\n</main>{end}</body></html>\n"

@@ -17,6 +17,9 @@ FPS = 10
 TILE = 128
 """Pixels that a frame has in a film, at least."""
 
+FILM = re.compile(r"pair_([0-9]+)_(reached|failed)\.mp4")
+"""Names of the films of an evaluation: number of the pair, and its outcome."""
+
 GAP = 4
 """Pixels between the frames of a film."""
 
@@ -64,7 +67,7 @@ def find_films(folder: Path, reached: Sequence[bool]) -> list[Path]:
     """The films of an evaluation with these outcomes, failures first; others, of an earlier one, are left out."""
     found = {}
     for path in sorted(folder.glob("pair_*.mp4")):
-        match = re.fullmatch(r"pair_(\d+)_(reached|failed)", path.stem)
+        match = FILM.fullmatch(path.name)
         if match and int(match[1]) < len(reached) and reached[int(match[1])] == (match[2] == "reached"):
             found[int(match[1])] = path
     return [found[i] for i in sorted(found, key=lambda i: (reached[i], i))]

@@ -66,7 +66,7 @@ def page(results: Mapping[str, Any], traces: Traces, folder: Path) -> str:
         sections += [_summary(results), _success(results), _charts(results, traces)]
         sections += [film_section(results, folder), imagination_section(traces), _pairs(results)]
     sections += [_diagnostics(results["diagnostics"]), _origin(results, folder)]
-    return document(f"{name}: evaluation", sections, f"const FPS = {FPS};\n{SCRIPT.read_text()}")
+    return document(f"{name}: evaluation", sections, f"const FPS = {FPS};\n{SCRIPT.read_text(encoding='utf-8')}")
 
 
 def _summary(results: Mapping[str, Any]) -> str:
@@ -152,6 +152,7 @@ def _origin(results: Mapping[str, Any], folder: Path) -> str:
             **{key: identity[key] for key in identity if key not in ("command", "versions")},
             "versions": versions,
         },
+        "Training": identity.get("trained_on"),
         "Evaluation": results.get("protocol"),
         "Planning": results.get("planning"),
     }
@@ -174,11 +175,11 @@ def _configurations(identity: Mapping[str, Any], folder: Path) -> str:
     texts = {
         name: OmegaConf.to_yaml(OmegaConf.create(values))
         for name, values in identity.items()
-        if isinstance(values, dict) and name != "versions"
+        if isinstance(values, dict) and name not in ("versions", "trained_on")
     }
     saved = next((path for path in (folder / "config.yaml", folder.parent / "config.yaml") if path.exists()), None)
     if not texts and saved:
-        texts["config"] = saved.read_text()
+        texts["config"] = saved.read_text(encoding="utf-8")
     return "".join(
         f"<details><summary>Configuration: {safe(name)}</summary><pre>{safe(text)}</pre></details>"
         for name, text in texts.items()

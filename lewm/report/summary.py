@@ -13,7 +13,7 @@ from rich.table import Table
 from lewm.evaluation.play import Outcome
 from lewm.report.figures import policy_name
 from lewm.report.markup import interval, percent
-from lewm.report.media import save_film, side_by_side
+from lewm.report.media import FILM, save_film, side_by_side
 
 
 class Artist(Protocol):
@@ -88,7 +88,8 @@ def save_videos(outcome: Outcome, pairs: Sequence[int], pool: Artist, folder: Pa
     """Writes an mp4 of each of some pairs, start | achieved | goal, and returns the names; earlier ones are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     for earlier in folder.glob("pair_*.mp4"):
-        earlier.unlink()
+        if FILM.fullmatch(earlier.name):  # a copy that the user made stays
+            earlier.unlink()
     names = []
     for pair in pairs:
         achieved, goal = pool.draw(outcome.states[pair]), pool.draw(outcome.goal_states[pair : pair + 1])[0]

@@ -11,14 +11,12 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lewm.errors import InputError
 from lewm.files import read_versioned, sha256_of, whole_folder, write_json
 from lewm.training.model_spec import ModelSpec
-from lewm.training.tensors import load_weights, read_tensors
+from lewm.training.tensors import load_weights, read_tensors, save_tensors
 
 FORMAT = "lewm-model"
 VERSION = 1
@@ -37,6 +35,7 @@ class Checkpoint:
       step: training steps that led to the weights.
       seconds: seconds that they took.
       hashes: SHA-256 of each file, by name.
+      trained_on: what the last of them ran on, see describe_accelerator(); empty for older checkpoints.
     """
 
     path: Path
@@ -44,6 +43,7 @@ class Checkpoint:
     step: int
     seconds: float
     hashes: dict[str, str]
+    trained_on: dict[str, Any]
 
     @classmethod
     def open(cls, path: Path) -> "Checkpoint":
@@ -58,8 +58,11 @@ class Checkpoint:
             raise InputError(f"{file} is damaged: seconds={seconds!r} must be a number of at least 0")
         if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
             raise InputError(f"{file} is damaged: it has no hashes of the files")
+        trained_on = described.get("trained_on", {})
+        if not isinstance(trained_on, dict):
+            raise InputError(f"{file} is damaged: trained_on={trained_on!r} must be an object")
         try:
-            return cls(path, ModelSpec.from_dict(described), step, float(seconds), hashes)
+            return cls(path, ModelSpec.from_dict(described), step, float(seconds), hashes, trained_on)
         except InputError as error:
             raise InputError(f"{file} is damaged: {error}") from None
 
@@ -102,7 +105,7 @@ class Checkpoint:
             shutil.copyfile(self.path / self._evaluated, folder / WEIGHTS)
         except OSError as error:
             raise InputError(f"cannot write {folder / WEIGHTS}: {error}") from None
-        _describe(folder, self.spec, self.step, self.seconds, {WEIGHTS: self.weights_hash})
+        _describe(folder, self.spec, self.step, self.seconds, {WEIGHTS: self.weights_hash}, self.trained_on)
 
     def load_regularizer(self, regularizer: nn.Module) -> None:
         """Fills the buffers of a regularizer, such as a calibration. InputError: as for the weights."""
@@ -192,6 +195,7 @@ def save_checkpoint(
     snapshot: Snapshot,
     *,
     seconds: float = 0.0,
+    trained_on: Mapping[str, Any] | None = None,
     keep_last: int = 1,
     keep_every: int | None = None,
 ) -> Path:
@@ -203,6 +207,7 @@ def save_checkpoint(
       step: training steps made so far.
       snapshot: what is saved.
       seconds: seconds that they took.
+      trained_on: what they ran on, see describe_accelerator().
       keep_last: number of latest checkpoints that stay, this one included.
       keep_every: checkpoints whose step is a multiple of this stay, too; None for no others.
 
@@ -212,21 +217,22 @@ def save_checkpoint(
     Raises:
       InputError: the disk is full.
     """
-    path = folder / f"step_{step:07d}"
-    for remains in folder.glob("*.partial"):  # a killed process left them
-        shutil.rmtree(remains)
+    path = folder / _name_of(step)
+    for remains in folder.glob("step_*.partial"):
+        if _step_of(remains.with_suffix("")) is not None:  # a killed process left it
+            shutil.rmtree(remains)
     parts = dict(zip((WEIGHTS, REGULARIZER, OPTIMIZER, AVERAGE), snapshot, strict=True))
     tensors = {name: values for name, values in parts.items() if values or name != AVERAGE}
     with whole_folder(path) as partial:
         try:
             for name, values in tensors.items():
-                save_file(values, partial / name)
-        except SafetensorError as error:  # a full disk, say
+                save_tensors(values, partial / name)
+        except OSError as error:  # a full disk, say
             raise InputError(
                 f"cannot write the checkpoint {path} ({error}): the one before it is kept; make room, then resume=true"
             ) from error
         hashes = {name: sha256_of(partial / name) for name in tensors}
-        _describe(partial, spec, step, seconds, hashes)
+        _describe(partial, spec, step, seconds, hashes, trained_on)
     older = {number: each for number, each in checkpoints(folder.parent).items() if number <= step}
     for number in sorted(older)[:-keep_last]:
         if not keep_every or number % keep_every:
@@ -234,9 +240,17 @@ def save_checkpoint(
     return path
 
 
-def _describe(folder: Path, spec: ModelSpec, step: int, seconds: float, hashes: dict[str, str]) -> None:
+def _describe(
+    folder: Path,
+    spec: ModelSpec,
+    step: int,
+    seconds: float,
+    hashes: dict[str, str],
+    trained_on: Mapping[str, Any] | None,
+) -> None:
     """Writes model.json; the arguments as in Checkpoint."""
     described = {"format": FORMAT, "version": VERSION, "step": step, "seconds": seconds, "files": hashes}
+    described |= {"trained_on": trained_on} if trained_on else {}
     write_json(folder / DESCRIPTION, {**described, **asdict(spec)})
 
 
@@ -272,9 +286,20 @@ class CheckpointWriter:
 
 
 def checkpoints(run_dir: Path) -> dict[int, Path]:
-    """The complete checkpoints of a run folder, by step."""
-    found = {path: re.fullmatch(r"step_(\d+)", path.name) for path in (run_dir / "checkpoints").glob("step_*")}
-    return {int(match[1]): path for path, match in found.items() if match}
+    """The complete checkpoints of a run folder, by step. Folders of other names beside them, copies say, are none."""
+    found = {path: _step_of(path) for path in (run_dir / "checkpoints").glob("step_*") if path.is_dir()}
+    return {step: path for path, step in found.items() if step is not None}
+
+
+def _step_of(path: Path) -> int | None:
+    """The step that save_checkpoint() gives this name; None for any other name."""
+    digits = re.fullmatch(r"step_([0-9]+)", path.name)
+    return int(digits[1]) if digits and path.name == _name_of(int(digits[1])) else None
+
+
+def _name_of(step: int) -> str:
+    """Name of a checkpoint's folder."""
+    return f"step_{step:07d}"
 
 
 def latest_checkpoint(run_dir: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training, noticed between two steps."""
+"""Ctrl-C and other signals that end a training, noticed between two steps."""
 
 import signal
 from types import FrameType, TracebackType
@@ -8,16 +8,18 @@ import torch
 import torch.distributed as dist
 
 from lewm.distributed import num_ranks
+from lewm.errors import ending_signals
 
 
 class Interrupt:
-    """Context in which a first SIGINT or SIGTERM is only remembered; a second one acts at once, as it does outside."""
+    """Context in which a first Ctrl-C or ending signal is only remembered; a second one acts at once, as outside."""
 
     def __init__(self) -> None:
         self._wanted = False
 
     def __enter__(self) -> Self:
-        self._previous = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = signal.SIGINT, *ending_signals()
+        self._previous = {number: signal.signal(number, self._remember) for number in numbers}
         return self
 
     def _remember(self, number: int, _: FrameType | None) -> None:

@@ -186,7 +186,7 @@ class Description:
     def read(cls, path: Path) -> Self:
         """Reads the file. InputError: it is missing or damaged."""
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is missing or damaged ({error})") from None
         if not isinstance(values, dict):

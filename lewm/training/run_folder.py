@@ -1,7 +1,8 @@
 """Run folder of a training: opened for a new run or to resume one, by one process at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from accelerate import Accelerator
 
@@ -31,15 +32,26 @@ def open_run_folder(config: TrainConfig, accelerator: Accelerator) -> Iterator[C
     if config.resume:
         check_resumed(saved, config)
     accelerator.wait_for_everyone()
+    checkpoint = Checkpoint.open(latest) if latest else None
+    if changes := changed_machine(checkpoint.trained_on if checkpoint else {}, describe_accelerator(accelerator)):
+        accelerator.print(f"the run goes on with {changes}")
     if not accelerator.is_main_process:
-        yield Checkpoint.open(latest) if latest else None
+        yield checkpoint
         return
     with run_lock(config.run_dir):
         if not config.resume:
             process = {**describe_process(), **describe_accelerator(accelerator)}
             write_json(config.run_dir / "process.json", process)
             save(config, saved)
-        yield Checkpoint.open(latest) if latest else None
+        yield checkpoint
+
+
+def changed_machine(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What a resumed training runs on that may change its numbers: `precision bfloat16 (before: float32)`."""
+    keys = "device", "precision", "num_processes"
+    return ", ".join(
+        f"{key} {now[key]} (before: {before[key]})" for key in keys if before.get(key, now[key]) != now[key]
+    )
 
 
 def check_same_data(checkpoint: Checkpoint, data: Episodes) -> None:

@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
 from rich.progress import Progress
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from lewm.errors import InputError
 from lewm.models import JEPA
 from lewm.seeding import derive_seed
 from lewm.tracking import Tracker
+from lewm.training.accelerator import describe_accelerator
 from lewm.training.checkpoint import Checkpoint, CheckpointWriter, Snapshot
 from lewm.training.compiling import compile_parts
 from lewm.training.graphed_step import GraphedStep, StepResult
@@ -59,6 +61,7 @@ class Trainer:
       clips: clips of the training episodes.
       validate: function from the model in eval mode to the numbers to log, called on the main process.
       progress: progress display that gets a bar.
+      mirror: tracker beside TensorBoard, of the main process; see lewm.trackers.
     """
 
     def __init__(
@@ -70,9 +73,10 @@ class Trainer:
         clips: Clips,
         validate: Validate,
         progress: Progress,
+        mirror: GeneralTracker | None = None,
     ) -> None:
         self.config, self.spec, self.accelerator = config, spec, accelerator
-        self.clips, self.validate, self.progress = clips, validate, progress
+        self.clips, self.validate, self.progress, self._mirror = clips, validate, progress, mirror
         self.model, self.regularizer, self._plain_objective = objective.model, objective.regularizer, objective
         self._regularizer_weight = objective.regularizer_weight.item()
         device = accelerator.device
@@ -115,7 +119,7 @@ class Trainer:
         with ExitStack() as stack:
             writer = stack.enter_context(CheckpointWriter())
             is_main = self.accelerator.is_main_process
-            tracker = stack.enter_context(Tracker(self.config.run_dir, start)) if is_main else None
+            tracker = stack.enter_context(Tracker(self.config.run_dir, start, self._mirror)) if is_main else None
             finished = self._loop(start, tracker, writer)
         self.accelerator.wait_for_everyone()
         return finished
@@ -262,6 +266,7 @@ class Trainer:
                 step,
                 snapshot,
                 seconds=self.schedule.seconds,
+                trained_on=describe_accelerator(self.accelerator),
                 keep_last=training.keep_checkpoints,
                 keep_every=training.keep_every,
             )

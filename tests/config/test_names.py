@@ -16,12 +16,12 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", ["a", "two_room_micro_sigreg_seed0", "plan-50", "1.5", "_"])
-def test_a_word_of_letters_digits_dots_dashes_and_underscores_is_a_name(name):
+@pytest.mark.parametrize("name", ["a", "two_room_micro_sigreg_seed0", "plan-50", "1.5", "_", "größe", "lr=0.1", "2024"])
+def test_a_word_of_letters_digits_dots_dashes_underscores_and_equals_signs_is_a_name(name):
     assert FolderName(RESERVED).allows(name)
 
 
-@pytest.mark.parametrize("name", [*BAD, "a b", "ä", "a\n", "results.json"])
+@pytest.mark.parametrize("name", [*BAD, "a b", "a\n", "=a", "a:b", "Results.json"])
 def test_what_is_no_single_folder_or_holds_something_else_is_no_name(name):
     assert not FolderName(RESERVED).allows(name)
 

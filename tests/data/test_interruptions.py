@@ -95,11 +95,18 @@ def test_killed_while_it_starts_it_is_no_hindrance(tmp_path, start, whole, secon
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("num_workers", [1, 2])
-def test_ctrl_c_ends_it_with_130_and_the_way_to_go_on(tmp_path, start, whole, num_workers):
+@pytest.mark.parametrize(
+    ("number", "num_workers"),
+    [
+        (signal.SIGINT, 1),
+        (signal.SIGINT, 2),
+        *((number, 2) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)),
+    ],
+)
+def test_ctrl_c_ends_it_with_130_and_the_way_to_go_on(tmp_path, start, whole, number, num_workers):
     process = start(tmp_path / "data", SLOW, num_workers)
     wait_for(lambda: num_committed(tmp_path / "data") >= 3)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     process.join()
     said = (tmp_path / "said").read_text()
     assert process.exitcode == 130
@@ -109,7 +116,8 @@ def test_ctrl_c_ends_it_with_130_and_the_way_to_go_on(tmp_path, start, whole, nu
     assert contents(tmp_path / "data") == whole["SLOW"]
 
 
-def test_ctrl_c_in_a_terminal_ends_the_program_and_its_workers(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
+def test_ctrl_c_in_a_terminal_ends_the_program_and_its_workers(tmp_path, number):
     path = tmp_path / "data"
     words = ("env.frame_size=48", "num_episodes=100000", f"data_path={path}", "num_workers=2")
     process = subprocess.Popen(
@@ -121,7 +129,7 @@ def test_ctrl_c_in_a_terminal_ends_the_program_and_its_workers(tmp_path):
         start_new_session=True,
     )
     wait_for(lambda: num_committed(path) >= 64 or process.poll() is not None)
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all processes in the foreground
+    os.killpg(process.pid, number)  # a terminal sends it to all processes in the foreground
     said, _ = process.communicate()  # returns when its workers, which have the same output, have ended as well
     assert process.returncode == 130
     assert "the same command goes on" in said

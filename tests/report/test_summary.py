@@ -64,9 +64,11 @@ def test_a_film_shows_start_achieved_and_goal(tmp_path):
 
 def test_films_of_an_earlier_evaluation_are_removed(tmp_path):
     (tmp_path / "pair_003_reached.mp4").write_bytes(b"")
-    (tmp_path / "notes.txt").write_text("kept")
+    copy = "pair_003_reached (copy).mp4"
+    for name in ("notes.txt", copy):
+        (tmp_path / name).write_text("kept")
     save_videos(make_outcome([True, False, True, True]), [1], Painter(), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "pair_001_failed.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "pair_001_failed.mp4", copy]
 
 
 def test_a_film_that_cannot_be_written_is_one_line(tmp_path):

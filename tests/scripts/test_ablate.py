@@ -7,12 +7,13 @@ import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lewm.ablation import launching
 from lewm.ablation.cells import make_cells
-from lewm.ablation.launching import Place, places
+from lewm.ablation.launching import CellTask, Place, places
 from lewm.data.identity import choose_path
 from lewm.errors import InputError
 from lewm.files import run_lock
@@ -54,6 +55,7 @@ class Ablation:
 
     Attributes:
       folder: of the ablation.
+      command: what the arguments of a cell are appended to.
     """
 
     def __init__(self, folder):
@@ -61,7 +63,7 @@ class Ablation:
         (folder / "data").mkdir()
         (folder / "stand_in.py").write_text(STAND_IN)
         self.arguments = (*SWEEP, f"output_dir={folder}/out", "name=test", f"data.path={folder}/data", "device=cpu")
-        self._command = (sys.executable, str(folder / "stand_in.py"), str(self._made))
+        self.command = (sys.executable, str(folder / "stand_in.py"), str(self._made))
         split = f"evaluation.split={ablate.SPLIT}"  # as ablate.py has it unless told otherwise
         cells = make_cells([split, *SWEEP, f"data.path={folder}/data", "device=cpu"], self._made)
         for number, cell in enumerate(cells):
@@ -69,7 +71,7 @@ class Ablation:
 
     def run(self, *arguments):
         """What the program ends with."""
-        return run_program(lambda: ablate.main(self._command), *self.arguments, *arguments)
+        return run_program(lambda: ablate.main(self.command), *self.arguments, *arguments)
 
     def plan(self, cell, what):
         """What STAND_IN does to a cell: "fail", "wait" for SIGINT, or "", which is to finish it."""
@@ -133,10 +135,11 @@ def test_a_failed_cell_is_shown_while_the_others_go_on_and_is_tried_again(ablati
     assert [len(ablation.starts(cell)) for cell in CELLS] == [2, 1, 1, 1]
 
 
-def test_ctrl_c_lets_running_cells_write_checkpoints_and_the_same_command_goes_on(ablation, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_ctrl_c_lets_running_cells_write_checkpoints_and_the_same_command_goes_on(ablation, capsys, number):
     for cell in CELLS[:2]:
         ablation.plan(cell, "wait")
-    with ctrl_c_when(ablation.folder / CELLS[0] / "metrics.jsonl"):
+    with ctrl_c_when(ablation.folder / CELLS[0] / "metrics.jsonl", number=number):
         assert ablation.run("jobs=1") == 130
     assert (ablation.folder / CELLS[0] / "checkpoint").exists()
     assert not ablation.starts(CELLS[1])
@@ -148,14 +151,17 @@ def test_ctrl_c_lets_running_cells_write_checkpoints_and_the_same_command_goes_o
 
 
 @contextmanager
-def ctrl_c_when(*paths):
-    """Presses Ctrl-C once when all files are there; not after the block, nor when it has ended by itself."""
+def ctrl_c_when(*paths, number=signal.SIGINT):
+    """Presses Ctrl-C once when all files are there; not after the block, nor when it has ended by itself.
+
+    Other signals may be sent in its place.
+    """
     left = threading.Event()
 
     def press():
         for _ in range(20 * LAST_NET_S):
             if all(path.exists() for path in paths):
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
                 return
             if left.wait(0.05):
                 return
@@ -167,6 +173,22 @@ def ctrl_c_when(*paths):
     finally:
         left.set()
         thread.join()
+
+
+def test_a_cell_writes_its_checkpoint_before_the_launcher_of_a_cluster_that_handles_its_signal_ends_the_job(ablation):
+    def requeue(number, frame):
+        raise SystemExit(-1)  # as submitit does
+
+    cell = next(cell for cell in make_cells(ablation.arguments, ablation.folder) if cell.name == CELLS[0])
+    ablation.plan(cell.name, "wait")
+    before = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        with ctrl_c_when(cell.folder / "metrics.jsonl", number=signal.SIGUSR2), pytest.raises(SystemExit) as end:
+            CellTask({cell.name: cell}, ablation.command)(SimpleNamespace(cell=cell.name))
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert end.value.code == -1
+    assert (cell.folder / "checkpoint").exists()
 
 
 def test_as_many_cells_run_at_once_as_jobs_says(ablation):

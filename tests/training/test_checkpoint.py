@@ -1,6 +1,7 @@
 """A checkpoint is whole or absent, comes back bit for bit, and holds nothing that could be run."""
 
 import json
+import os
 import shutil
 import threading
 
@@ -243,6 +244,43 @@ def test_the_remains_of_an_interrupted_save_do_not_get_into_the_next(saved, spec
     assert list(path.parent.iterdir()) == [following]
 
 
+COPIES = (
+    "step_0000007_keep",
+    "step_0000080 (copy)",
+    "step_80",
+    "step_00000080",
+    "step_",
+    "step_٨",
+    "best",
+    "keep.partial",
+)
+"""Names of folders that are no checkpoints of ours."""
+
+
+def test_copies_beside_the_checkpoints_are_neither_deleted_nor_taken_for_one(saved, spec, tmp_path):
+    path, model, optimizer = saved
+    for name in COPIES:
+        shutil.copytree(path, path.with_name(name))
+    for name in ("step_0000090", "note.partial"):
+        (path.parent / name).write_text("a file of the user's")
+    assert latest_checkpoint(tmp_path / "run") == path
+    following = save(path.parent, spec, 8, model, optimizer)
+    assert latest_checkpoint(tmp_path / "run") == following
+    left = {each.name for each in path.parent.iterdir()}
+    assert left == {*COPIES, "step_0000090", "note.partial", following.name}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+def test_a_checkpoint_may_be_read_by_whom_the_umask_lets(tmp_path, spec, umask):
+    before = os.umask(umask)
+    try:
+        path = save(tmp_path, spec, 7, *trained(spec))
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o666 & ~umask}
+    assert path.stat().st_mode & 0o777 == 0o777 & ~umask
+
+
 def file_sizes(path):
     return {file.name: file.stat().st_size for file in path.iterdir()}
 
@@ -353,6 +391,16 @@ def test_seconds_that_are_none_are_damage(tmp_path, spec, seconds):
     (path / "model.json").write_text(json.dumps({**described, "seconds": seconds}))
     with pytest.raises(InputError, match=r"model\.json is damaged: seconds="):
         Checkpoint.open(path)
+
+
+def test_what_a_training_ran_on_comes_back_and_older_checkpoints_do_not_say(tmp_path, spec):
+    trained_on = {"device": "cpu", "precision": "bfloat16", "num_processes": 2, "num_threads": 1}
+    snapshot = Snapshot({"a": torch.ones(1)}, {}, {}, {})
+    path = save_checkpoint(tmp_path / "checkpoints", spec, 3, snapshot, trained_on=trained_on)
+    assert Checkpoint.open(path).trained_on == trained_on
+    path = save_checkpoint(tmp_path / "checkpoints", spec, 4, snapshot)
+    assert "trained_on" not in json.loads((path / "model.json").read_text())
+    assert Checkpoint.open(path).trained_on == {}
 
 
 def test_checkpoints_are_written_beside_the_training(tmp_path, spec, monkeypatch):

@@ -4,15 +4,16 @@ import math
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
 
+from lewm import __version__
 from lewm.errors import InputError
 from lewm.files import sha256_of
-from lewm.training.tensors import load_weights, not_finite, read_tensors
+from lewm.training.tensors import load_weights, not_finite, read_tensors, save_tensors
 
 
 def written(path, **tensors):
-    save_file(tensors, path)
+    save_tensors(tensors, path)
     return path, sha256_of(path)
 
 
@@ -21,6 +22,29 @@ def test_tensors_come_back(tmp_path):
     found = read_tensors(*written(tmp_path / "file", **tensors))
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], value) for name, value in tensors.items())
+
+
+KINDS = {
+    "long name" * 9: torch.randn(3, 2).to(torch.bfloat16),
+    "scalar": torch.tensor(2.5),
+    "größe": torch.arange(5),
+    "flag": torch.tensor([True]),
+    "none": torch.zeros(0, 4),
+}
+
+
+@pytest.mark.parametrize("names", [list(KINDS)[:number] for number in range(len(KINDS) + 1)])
+def test_tensors_of_every_kind_come_back_with_what_wrote_them(tmp_path, names):
+    found = read_tensors(*written(tmp_path / "file", **{name: KINDS[name] for name in names}))
+    assert found.keys() == set(names)
+    for name in names:
+        assert found[name].dtype == KINDS[name].dtype and torch.equal(found[name], KINDS[name])
+    with safe_open(tmp_path / "file", framework="pt") as file:
+        assert file.metadata() == {"format": "pt", "lewm": __version__}
+
+
+def test_equal_tensors_are_equal_bytes(tmp_path):
+    assert len({written(tmp_path / str(number), **KINDS)[1] for number in range(20)}) == 1
 
 
 @pytest.mark.parametrize("sha256", [None, "0" * 64])

@@ -12,7 +12,7 @@ import torch
 
 from lewm.data.clips import Clips
 from lewm.data.episodes import Episodes
-from lewm.errors import InputError
+from lewm.errors import InputError, ending_signals
 from lewm.files import sha256_of
 from lewm.regularizers import Wristband
 from lewm.run import Run
@@ -401,7 +401,7 @@ def test_checkpoints_are_kept_as_asked(tmp_path, two_room_data, overrides, steps
     assert sorted(checkpoints(trainer.config.run_dir)) == steps
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, *ending_signals()])
 def test_an_interrupt_ends_training_with_a_checkpoint_of_the_step_it_reached(tmp_path, two_room_data, number):
     trainer = trainer_in(tmp_path, two_room_data, step=1, event=send(number))
     assert trainer.fit() is False
@@ -422,13 +422,13 @@ def test_a_second_interrupt_acts_at_once(tmp_path, two_room_data):
     assert latest_checkpoint(trainer.config.run_dir) is None
 
 
-@pytest.mark.parametrize("event", [lambda: None, send(signal.SIGINT), send(signal.SIGTERM), kill])
+@pytest.mark.parametrize("event", [lambda: None, send(signal.SIGINT), send(signal.SIGUSR1), kill])
 def test_signal_handlers_are_restored_however_training_ends(tmp_path, two_room_data, event):
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in (signal.SIGINT, *ending_signals())]
     trainer = trainer_in(tmp_path, two_room_data, step=1, event=event)
     with suppress(KilledError):
         trainer.fit()
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, *ending_signals())] == before
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, two_room_data):

@@ -1,5 +1,6 @@
 """The published HDF5 layout, written here as others write it and read as ours."""
 
+import errno
 import json
 
 import h5py
@@ -153,6 +154,20 @@ def test_columns_that_do_not_belong_together_are_refused_in_one_line(tmp_path, c
     with pytest.raises(InputError, match=message) as error:
         list(HDF5Source(write(tmp_path / "a.h5", **changes), KEPT))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_on_a_file_system_without_locks_is_read(tmp_path, monkeypatch, number):
+    path, real = write(tmp_path / "a.h5"), h5py.File
+    harmless = (False, "best-effort") if number == errno.ENOSYS else (False,)  # as HDF5 2.0 does
+
+    def open_file(*arguments, locking=None):
+        if locking not in harmless:
+            raise OSError(number, "unable to lock file")
+        return real(*arguments, locking=locking)
+
+    monkeypatch.setattr(h5py, "File", open_file)
+    assert len(list(HDF5Source(path, KEPT))) == len(LENGTHS)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an HDF5 file"])

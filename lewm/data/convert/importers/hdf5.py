@@ -26,6 +26,7 @@ from lewm.data.episode_arrays import Episode
 from lewm.data.episode_index import EpisodeIndex
 from lewm.data.metadata import Metadata
 from lewm.errors import InputError, one_line
+from lewm.files import NO_LOCKS
 
 METADATA_ATTRIBUTE = "lewm_metadata"
 """Attribute in which our exporter keeps Metadata, as JSON."""
@@ -79,7 +80,12 @@ class HDF5Source:
         if not self.path.is_file():
             raise InputError(f"there is no file {self.path}: give an .h5 file")
         try:
-            return h5py.File(self.path, "r")
+            try:
+                return h5py.File(self.path, "r", locking="best-effort")
+            except OSError as error:
+                if error.errno not in NO_LOCKS:  # of which HDF5's best effort knows one
+                    raise
+                return h5py.File(self.path, "r", locking=False)
         except OSError as error:
             raise InputError(f"{self.path} is not a whole HDF5 file ({one_line(error)})") from error
 

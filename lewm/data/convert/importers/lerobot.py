@@ -99,7 +99,7 @@ class LeRobotSource:
         if not path.is_file():
             raise InputError(f"{self.path} is not a LeRobot dataset: it has no meta/info.json")
         try:
-            info = json.loads(path.read_text())
+            info = json.loads(path.read_text(encoding="utf-8"))
             version, _, _ = info["codebase_version"], info["data_path"], info["features"]["action"]
             float(info["fps"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
