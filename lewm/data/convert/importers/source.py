@@ -24,10 +24,23 @@ class Source(Protocol):
     """
 
     metadata: Metadata
-    notes: list[str]
 
+    @property
+    def notes(self) -> list[str]: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Episode]: ...
+
+
+class MissingFileError(InputError):
+    """A file that the metadata name is not there.
+
+    Attributes:
+      file: its path.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"there is no {file}")
+        self.file = file
 
 
 class Recorded(NamedTuple):
