@@ -1,6 +1,9 @@
 """Small datasets in the layout of LeRobot 2.1 and 3.0, whose frames, states and actions tell where they are from."""
 
 import json
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import imageio.v3 as iio
 import numpy as np
@@ -113,6 +116,21 @@ def encoded(number, row, frame):
     return {"bytes": iio.imwrite("<bytes>", frame, extension=".png"), "path": f"frame_{row:06d}.png"}
 
 
+def copy_film(path, numbers, height, width):
+    """Writes a video of the frames of some episodes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(film_of(numbers, height, width))
+
+
+@cache
+def film_of(numbers, height, width):
+    """The bytes of such a video."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "film.mp4"
+        write_video(file, np.concatenate([frames_of(number, LENGTHS[number], height, width) for number in numbers]))
+        return file.read_bytes()
+
+
 def write_v21(path, shape=(32, 32), encode=None, **changes):
     """Version 2.1: a parquet file and a video for each episode."""
     write_info(path, "v2.1", features(shape, images=encode is not None), **changes)
@@ -123,7 +141,7 @@ def write_v21(path, shape=(32, 32), encode=None, **changes):
         pq.write_table(table_of(number, encode), data)
         if encode is None:
             video = PATHS["v2.1"][1].format(episode_chunk=number // 2, episode_index=number, video_key=CAMERA)
-            write_video(path / video, frames_of(number, length, *shape))
+            copy_film(path / video, (number,), *shape)
         lines.append(json.dumps({"episode_index": number, "tasks": ["drive"], "length": length}))
     (path / "meta" / "episodes.jsonl").write_text("\n".join(lines) + "\n")
     (path / "meta" / "tasks.jsonl").write_text('{"task_index": 0, "task": "drive"}\n')
@@ -135,22 +153,22 @@ def write_v30(path, files=((0, 1), (2,)), shape=(32, 32), encode=None, first_fil
     write_info(path, "v3.0", features(shape, images=encode is not None), **changes)
     episodes = []
     for file, numbers in enumerate(files, first_file):
-        films = []
+        end = 0
         for number in numbers:
-            begin, length, start = sum(map(len, films)), LENGTHS[number], sum(LENGTHS[:number])
-            films.append(frames_of(number, length, *shape))
+            begin, length, start = end, LENGTHS[number], sum(LENGTHS[:number])
+            end = begin + length
             row = {"episode_index": number, "tasks": ["drive"], "length": length, "stats/index/min": [start]}
             row |= {"data/chunk_index": 0, "data/file_index": file}
             row |= {"dataset_from_index": start, "dataset_to_index": start + length}
             place = {"chunk_index": 0, "file_index": file}
-            place |= {"from_timestamp": begin / FPS, "to_timestamp": (begin + length) / FPS}
+            place |= {"from_timestamp": begin / FPS, "to_timestamp": end / FPS}
             episodes.append(row | {f"videos/{CAMERA}/{name}": value for name, value in place.items()})
         data = path / PATHS["v3.0"][0].format(chunk_index=0, file_index=file)
         data.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.concat_tables([table_of(number, encode) for number in numbers]), data)
         if encode is None:
             video = path / PATHS["v3.0"][1].format(chunk_index=0, file_index=file, video_key=CAMERA)
-            write_video(video, np.concatenate(films))
+            copy_film(video, tuple(numbers), *shape)
     folder = path / "meta" / "episodes" / "chunk-000"
     folder.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(episodes), folder / "file-000.parquet")

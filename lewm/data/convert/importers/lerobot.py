@@ -55,8 +55,7 @@ class LeRobotSource:
         self._camera, self._action = info.camera(camera), info.numeric(action, "--action")
         has_states = states != "none" and (states is not None or STATES in info.features)
         self._states = info.numeric(states or STATES, "--states") if has_states else None
-        in_rows = info.features[self._camera]["dtype"] == "image"
-        self._rows = RowReader(info, self._action, self._states, self._camera if in_rows else None)
+        self._rows = RowReader(info, self._action, self._states)
         self._frames = FrameReader(info, self._camera, resize)
         self._missing, self._unreadable, self._num_short = dict[Path, list[int]](), list[str](), 0
         listing = list_episodes(info, self._camera)

@@ -73,7 +73,7 @@ class _Listing:
     def _file(self, template: str, **values: int) -> Path:
         """A file of rows or of frames; `video` is looked into for `videos`, and the other way round."""
         file = self._info.file(template, **values, **({"video_key": self._camera} if self._camera else {}))
-        if template == "data_path" or file.is_file() or not file.is_relative_to(self._info.root):
+        if template == "data_path" or file.is_file():
             return file
         first, *rest = file.relative_to(self._info.root).parts
         other = self._info.root.joinpath(SWAPPED.get(first, first), *rest)
@@ -141,7 +141,7 @@ class SharedFiles(_Listing):
         if camera is not None:
             required += [f"{self._prefix}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")]
             optional.append(f"{self._prefix}/to_timestamp")
-        files = sorted(self._list.glob("*/*.parquet"))
+        files = sorted(self._list.glob("*/[!.]*.parquet"))
         self._rows = [row for file in files for row in ParquetTable(file, required, optional).records()]
         if not self._rows:
             raise InputError(f"{info.root} has no meta/episodes/*/*.parquet with a row: no episode is listed")

@@ -10,6 +10,7 @@ from lewm.data.convert.importers.image import decode_image
 from lewm.data.convert.importers.lerobot_episodes import Place
 from lewm.data.convert.importers.lerobot_info import Info
 from lewm.data.convert.importers.lerobot_rows import Rows
+from lewm.data.convert.importers.parquet import ParquetTable
 from lewm.data.convert.importers.video import VideoReader, frame_shape, frame_times
 from lewm.data.convert.resizing import BLOCK, Resize
 from lewm.errors import InputError
@@ -26,6 +27,7 @@ class FrameReader:
         self._info, self._camera, self._resize = info, camera, resize
         self._video: VideoReader | None = None
         self._times = dict[Path, NDArray[np.float64]]()
+        self._table: ParquetTable | None = None
 
     def shape(self, place: Place, rows: Rows) -> tuple[int, int]:
         """Height and width of the frames of an episode as they were recorded."""
@@ -90,7 +92,10 @@ class FrameReader:
         """(N, h, w, 3) some frames of an episode."""
         which = list(which)
         what = f"of episode {place.number} in {self._info.root}"
-        images = zip(which, rows.table.objects(self._camera, rows.ids[which]), strict=True)
+        if self._table is None or self._table.file != rows.table.file:
+            self._table = None
+            self._table = ParquetTable(rows.table.file, [self._camera])
+        images = zip(which, self._table.objects(self._camera, rows.ids[which]), strict=True)
         frames = [decode_image(image, self._info.root, f"frame {i} {what}") for i, image in images]
         if len(shapes := sorted({frame.shape for frame in frames})) > 1:
             raise InputError(f"the frames {what} have several sizes: {shapes[0]} and {shapes[1]}")

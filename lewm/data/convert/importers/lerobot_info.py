@@ -78,17 +78,20 @@ class Info:
 
     def file(self, template: str, **values: int | str) -> Path:
         """Path of a file by one of the templates, data_path or video_path."""
-        text = self.values.get(template)
         try:
-            if not is_a(text, str):
-                raise ValueError(f"it is {text!r}")
-            return self.root / text.format(**values)
+            return self.root / self._template(template).format(**values)
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise InputError(f"{template} in {self.root}/meta/info.json cannot be filled in ({error!r})") from None
 
     def files(self, template: str) -> list[Path]:
         """The files that there are of a template."""
-        return sorted(self.root.glob(re.sub(r"\{[^{}]*\}", "*", str(self.values.get(template)))))
+        return sorted(self.root.glob(re.sub(r"\{[^{}]*\}", "*", self._template(template))))
+
+    def _template(self, template: str) -> str:
+        text = self.values.get(template)
+        if not is_a(text, str) or not text or Path(text).is_absolute():
+            raise InputError(f"{template} in {self.root}/meta/info.json is {text!r}: a path in the dataset is expected")
+        return str(text)
 
     def count(self, key: str) -> int | None:
         """A whole number of the file; None where there is none."""

@@ -32,15 +32,14 @@ class RowReader:
     info: of the dataset.
     action: the feature of the actions.
     states: the feature of the states, if any.
-    images: the feature of the frames, if they are in the rows.
 
     Attributes:
       files: the files in which episodes were found.
     """
 
-    def __init__(self, info: Info, action: str, states: str | None, images: str | None) -> None:
+    def __init__(self, info: Info, action: str, states: str | None) -> None:
         self._info, self._action, self._states = info, action, states
-        self._columns = [name for name in ("episode_index", "frame_index", action, states, images) if name]
+        self._columns = [name for name in ("episode_index", "frame_index", action, states) if name]
         self._widths = {name: info.width(name) for name in (action, states) if name}
         self._table: ParquetTable | None = None
         self.files = set[Path]()
