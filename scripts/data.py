@@ -25,9 +25,9 @@ from lewm.tracking import progress_bar
 
 IMPORT_OPTIONS = {
     "env_id": "the environment that the data are from, as envs:lewm/TwoRoom-v0: gives bounds and state names",
-    "action": "lerobot: the feature of the actions (action)",
     "camera": "lerobot: which of several cameras; hdf5: the column of the frames",
     "states": "lerobot, hdf5: the feature or column of the states, or none; diffusion_policy: none",
+    "action": "lerobot: the feature of the actions (action)",
     "action_columns": "video_folder: names of the actions in the CSV, a,b,c (those that begin with action)",
     "state_columns": "video_folder: names of the states in the CSV, or none (those that begin with state)",
 }
@@ -137,7 +137,7 @@ def run_convert(args: argparse.Namespace, console: Console) -> None:
     with progress_bar(console) as progress, EXPORTERS[args.out_format](args.out, metadata) as writer:
         copy(source, writer, progress, "converting")
     for note in source.notes:
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
+        console.print(note, soft_wrap=True)
     console.print(f"{len(source):,} episodes: {args.out}", soft_wrap=True, highlight=False)
 
 

@@ -148,7 +148,7 @@ def test_demonstrations_are_imported_with_frames_that_are_drawn_anew(tmp_path, c
 
 
 def test_a_lerobot_dataset_is_imported_and_what_was_left_out_is_printed(tmp_path, capsys):
-    path = write_v21(tmp_path / "data [v2]", encode=encoded)
+    path = write_v21(tmp_path / "arm", encode=encoded)
     rename_feature(path, "action", "actions")
     next((path / "data").rglob("episode_000001.parquet")).unlink()
     next((path / "data").rglob("episode_000002.parquet")).write_bytes(b"no table")
@@ -158,7 +158,8 @@ def test_a_lerobot_dataset_is_imported_and_what_was_left_out_is_printed(tmp_path
     assert not (tmp_path / "out").exists()
     assert run(*convert, "--action", "actions", "--skip") is None
     printed = capsys.readouterr().out
-    assert "1 episodes left out, there is no" in printed
+    assert "frames: observation.images.front; actions: actions; states: observation.state; left out: nothing" in printed
+    assert "1 episodes left out, 1 files are missing: episodes 1; files" in printed
     assert f"episode 2: {path}" in printed
     assert "recorded at 10 frames a second" in printed
     assert f"1 episodes: {tmp_path / 'out'}" in printed

@@ -196,7 +196,7 @@ def test_one_of_several_cameras_has_to_be_named(tmp_path):
     refused(path, rf"2 of camera: give --camera, one of {CAMERA}, observation\.images\.wrist")
     refused(path, "no camera 'front': give --camera", camera="front")
     source = LeRobotSource(path, KEPT, camera=CAMERA)
-    assert "left out: observation.images.wrist" in source.notes
+    assert "left out: observation.images.wrist" in source.notes[1]
     assert_recorded(source)
 
 
@@ -208,7 +208,7 @@ def test_a_depth_camera_is_refused_by_name_and_is_not_the_only_camera(tmp_path):
         described = {"dtype": "video", "shape": [32, 32, 1], **details}
         change_info(path, features=features(images=True) | {"depth": described})
         refused(path, rf"camera 'depth' of .* is a depth map.*one of {CAMERA}", camera="depth")
-        assert "left out: depth" in LeRobotSource(path, KEPT).notes
+        assert "left out: depth" in LeRobotSource(path, KEPT).notes[1]
     change_info(path, features={name: value for name, value in features().items() if name != CAMERA} | {"d": described})
     refused(path, "camera 'd' of .* is a depth map")
 
@@ -226,7 +226,7 @@ def test_features_of_other_names_are_asked_for_and_chosen(tmp_path, write):
     assert_recorded(LeRobotSource(path, KEPT, action="actions", states="state", camera="image"))
     source = LeRobotSource(path, KEPT, action="actions")
     assert [episode.states.shape for episode in source] == [(length, 0) for length in LENGTHS]
-    assert {"taken: image, actions (no states)", "left out: state"} <= set(source.notes)
+    assert "frames: image; actions: actions; states: none; left out: state" in source.notes
 
 
 def test_states_can_be_left_out(tmp_path):
@@ -276,7 +276,9 @@ def test_images_that_are_named_by_their_path_are_read(tmp_path, write, is_absolu
     assert_recorded(LeRobotSource(write(path, encode=saved), KEPT))
     next((path / "images").rglob("episode_000002/frame_000003.png")).unlink()
     notes = assert_read(path, (0, 1))
-    assert re.search(r"1 episodes left out, there is no .*episode_000002/frame_000003\.png: 2", notes)
+    assert re.search(
+        r"1 episodes left out, 1 files are missing: episodes 2; files .*episode_000002/frame_000003\.png", notes
+    )
 
 
 def as_depth(number, row, frame):
@@ -292,20 +294,27 @@ def test_missing_videos_are_counted_and_named_and_the_other_episodes_read(tmp_pa
     path = write(tmp_path / "data")
     missing = video_file(path)
     missing.unlink()
-    assert f"1 episodes left out, there is no {missing}: 2" in assert_read(path, (0, 1)).splitlines()
+    expected = f"1 episodes left out, 1 files are missing: episodes 2; files {missing}"
+    assert expected in assert_read(path, (0, 1)).splitlines()
 
 
 @every_version
 def test_missing_rows_are_counted_and_named_and_the_other_episodes_read(tmp_path, write):
     path = write(tmp_path / "data", encode=encoded)
-    data_file(path, 2).unlink()
-    assert re.search(r"1 episodes left out, there is no .*\.parquet: 2$", assert_read(path, (0, 1)), re.MULTILINE)
+    missing = [data_file(path, number) for number in (0, 1)]
+    for file in set(missing):
+        file.unlink()
+    notes = assert_read(path, (2,))
+    num_files = len(set(missing))
+    assert f"2 episodes left out, {num_files} files are missing: episodes 0-1; files {missing[0]}" in notes
 
 
 def test_a_dataset_without_a_video_is_refused(tmp_path):
     path = write_v30(tmp_path / "data")
     shutil.rmtree(path / "videos")
-    refused(path, r"no episode of at least 2 rows that can be read: 1 episodes left out, there is no .*file-001\.mp4")
+    refused(
+        path, r"no episode of at least 2 rows that can be read: 3 episodes left out, 2 files are missing: episodes 0-2"
+    )
 
 
 @every_version
@@ -411,7 +420,7 @@ DAMAGES = [
 @pytest.mark.parametrize(("damage", "message"), DAMAGES)
 @every_version
 def test_an_unreadable_episode_is_refused_in_one_line_or_skipped_and_named(tmp_path, write, damage, message):
-    path = write(tmp_path / "data")
+    path = write(tmp_path / "data", encode=None if "video" in damage.__name__ else encoded)
     damage(path)
     refused(path, message + r".*\(--skip leaves out episodes that cannot be read\)")
     notes = assert_read(path, (0, 1), skip=True)

@@ -57,10 +57,9 @@ class LeRobotSource:
         self._states = info.numeric(states or STATES, "--states") if has_states else None
         self._rows = RowReader(info, self._action, self._states)
         self._frames = FrameReader(info, self._camera, resize)
-        self._missing, self._unreadable, self._num_short = dict[Path, list[int]](), list[str](), 0
-        listing = list_episodes(info, self._camera)
-        self._known = [*self._choices(), *listing.notes]
-        self._places, bounds = self._read_all(listing)
+        self._missing, self._unreadable = dict[Path, list[int]](), list[str]()
+        self.notes = self._choices()
+        self._places, bounds = self._read_all(list_episodes(info, self._camera))
         size = resize.size_of(*self._first_shape())
         low, high = action_bounds(bounds)
         details = {"camera": self._camera, "fps": info.fps, "robot_type": info.values.get("robot_type")}
@@ -79,54 +78,55 @@ class LeRobotSource:
                     self._places.remove(place)
                 else:
                     yield episode
+            self._tell_left_out()
             self._require_episodes()
         finally:
             self._frames.close()
 
-    @property
-    def notes(self) -> list[str]:
-        """What was chosen, and what is left out."""
-        return self._known + self._left_out()
-
     def _choices(self) -> list[str]:
         """Notes on the rate, and on the features that are taken and left out."""
-        fps, taken = self._info.fps, [self._camera, self._action, *([self._states] if self._states else [])]
+        fps, taken = self._info.fps, (self._camera, self._action, self._states)
         others = [name for name in self._info.own_features() if name not in taken]
         return [
             f"recorded at {fps:g} frames a second: env.frameskip=5 makes a model step of {5 / fps:.3g} s",
-            f"taken: {', '.join(taken)}{'' if self._states else ' (no states)'}",
-            f"left out: {', '.join(others) or 'no feature'}",
+            f"frames: {self._camera}; actions: {self._action}; states: {self._states or 'none'}; left out:"
+            f" {', '.join(others) or 'nothing'}",
         ]
 
-    def _left_out(self) -> list[str]:
-        """Notes on the episodes that are left out."""
-        notes = [f"{self._num_short} episodes of less than 2 rows left out"] if self._num_short else []
-        for file, numbers in self._missing.items():
-            notes.append(f"{len(numbers)} episodes left out, there is no {file}: {_some(numbers)}")
+    def _tell_left_out(self) -> None:
+        """Adds notes on the episodes that were left out since the last time."""
+        if self._missing:
+            numbers = sorted(number for of_file in self._missing.values() for number in of_file)
+            what = f"{len(numbers)} episodes left out, {len(self._missing)} files are missing"
+            self.notes.append(f"{what}: episodes {_ranges(numbers)}; files {_some(self._missing)}")
         if self._unreadable:
-            notes.append(f"{len(self._unreadable)} episodes left out, they cannot be read:")
-        return notes + self._unreadable
+            self.notes += [f"{len(self._unreadable)} episodes left out, they cannot be read:", *self._unreadable]
+        self._missing, self._unreadable = {}, []
 
     def _read_all(self, listing: Listing) -> tuple[list[Place], list[NDArray[np.float32]]]:
         """The episodes that can be read, and (2, a) the smallest and largest actions of each."""
         places = [self._attempt(None, listing.place, i) for i in range(len(listing))]
         listed = [place for place in places if place is not None]
         contradictions = dict(overlapping(listed, self._info.fps))
-        kept, bounds = list[Place](), list[NDArray[np.float32]]()
+        kept, bounds, num_short = list[Place](), list[NDArray[np.float32]](), 0
         for i, place in enumerate(listed):
             if i in contradictions:
                 self._leave_out(place.number, InputError(contradictions[i]))
             elif place.length < 2:
-                self._num_short += 1
+                num_short += 1
             elif (actions := self._attempt(place.number, self._checked_actions, place)) is not None:
                 kept.append(place)
                 bounds.append(np.stack([actions.min(0), actions.max(0)]))
+        self.notes += listing.notes
         total = self._info.count("total_episodes")
         if total is not None and total != len(listing):
-            self._known.append(f"meta/info.json tells of {total} episodes, and {len(listing)} are there")
+            self.notes.append(f"meta/info.json tells of {total} episodes, and {len(listing)} are there")
         listed_files = self._rows.files.union(*(place.tables[:1] for place in listed))
         if others := [str(file) for file in self._info.files("data_path") if file not in listed_files]:
-            self._known.append(f"{len(others)} files of rows left out, no episode is listed for them: {_some(others)}")
+            self.notes.append(f"{len(others)} files of rows left out, no episode is listed for them: {_some(others)}")
+        if num_short:
+            self.notes.append(f"{num_short} episodes of less than 2 rows left out")
+        self._tell_left_out()
         return kept, bounds
 
     def _attempt(self, number: int | None, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -149,8 +149,7 @@ class LeRobotSource:
 
     def _require_episodes(self) -> None:
         if not self._places:
-            reason = (self._left_out() or ["none is listed"])[-1]
-            raise InputError(f"{self.path} has no episode of at least 2 rows that can be read: {reason}")
+            raise InputError(f"{self.path} has no episode of at least 2 rows that can be read: {self.notes[-1]}")
 
     def _checked_actions(self, place: Place) -> NDArray[np.float32]:
         """The actions of an episode whose rows and frames are what is listed."""
@@ -174,10 +173,11 @@ class LeRobotSource:
         self._require_episodes()
         while (shape := self._attempt(self._places[0].number, self._shape, self._places[0])) is None:
             self._places.pop(0)
+            self._tell_left_out()
             self._require_episodes()
         told = self._info.shape(self._camera)
         if told is not None and Counter(shape) - Counter(told):
-            self._known.append(f"frames are {shape[0]} high and {shape[1]} wide; meta/info.json tells of {told}")
+            self.notes.append(f"frames are {shape[0]} high and {shape[1]} wide; meta/info.json tells of {told}")
         return shape
 
     def _shape(self, place: Place) -> tuple[int, int]:
@@ -188,6 +188,17 @@ class LeRobotSource:
             return []
         _, states = self._rows.numbers(self._places[0], self._rows.find(self._places[0]))
         return self._info.names(self._states, "state", states.shape[1])
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Rising numbers, those that follow one another as first-last."""
+    ends = list[list[int]]()
+    for number in numbers:
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    return ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in ends)
 
 
 def _some(names: Iterable[object]) -> str:

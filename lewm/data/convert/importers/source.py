@@ -24,9 +24,8 @@ class Source(Protocol):
     """
 
     metadata: Metadata
+    notes: list[str]
 
-    @property
-    def notes(self) -> list[str]: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Episode]: ...
 
