@@ -29,8 +29,12 @@ IMPORT_OPTIONS = {
     "states": "lerobot, hdf5: the feature or column of the states, or none; diffusion_policy: none",
     "action_columns": "video_folder: names of the actions in the CSV, a,b,c (those that begin with action)",
     "state_columns": "video_folder: names of the states in the CSV, or none (those that begin with state)",
+    "action": "lerobot: the feature of the actions (action)",
 }
-IMPORT_FLAGS = {"render": "diffusion_policy: frames are drawn anew from the states, by --env-id in --frame-size"}
+IMPORT_FLAGS = {
+    "render": "diffusion_policy: frames are drawn anew from the states, by --env-id in --frame-size",
+    "skip": "episodes that cannot be read are left out, counted and named",
+}
 
 
 def main(arguments: list[str] | None = None) -> None:

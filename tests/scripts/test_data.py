@@ -12,6 +12,7 @@ import pytest
 from lewm.data.episodes import Episodes
 from scripts import data as program
 from tests.data.films import LENGTHS, frames_of, write_video
+from tests.data.lerobot_folders import encoded, rename_feature, write_v21
 from tests.disk import full_disk
 from tests.programs import assert_one_line_error, run_program
 from tests.replay_buffers import NUM_RECORDINGS, write_zarr
@@ -146,6 +147,26 @@ def test_demonstrations_are_imported_with_frames_that_are_drawn_anew(tmp_path, c
     assert "block_angle" in capsys.readouterr().out
 
 
+def test_a_lerobot_dataset_is_imported_and_what_was_left_out_is_printed(tmp_path, capsys):
+    path = write_v21(tmp_path / "arm", encode=encoded)
+    rename_feature(path, "action", "actions")
+    next((path / "data").rglob("episode_000001.parquet")).unlink()
+    next((path / "data").rglob("episode_000002.parquet")).write_bytes(b"no table")
+    convert = ("convert", path, tmp_path / "out", "--from", "lerobot", "--states", "observation.state")
+    assert_one_line_error(run(*convert), "no feature 'action'", "actions", "--action")
+    assert_one_line_error(run(*convert, "--action", "actions"), "episode_000002.parquet", "--skip")
+    assert not (tmp_path / "out").exists()
+    assert run(*convert, "--action", "actions", "--skip") is None
+    printed = capsys.readouterr().out
+    assert "frames: observation.images.front; actions: actions; states: observation.state; left out: nothing" in printed
+    assert "1 episodes left out, 1 files are missing: episodes 1; files" in printed
+    assert f"episode 2: {path}" in printed
+    assert "recorded at 10 frames a second" in printed
+    assert f"1 episodes: {tmp_path / 'out'}" in printed
+    assert Episodes(tmp_path / "out").lengths.tolist() == [LENGTHS[0] - 1]
+    assert run("validate", tmp_path / "out") is None
+
+
 def test_parts_of_a_split_merge_to_the_whole(tmp_path, two_room_data):
     assert run("split", two_room_data.path, tmp_path / "a", tmp_path / "b", "--fraction", 0.75) is None
     assert [len(Episodes(tmp_path / name)) for name in "ab"] == [9, 3]
@@ -217,6 +238,7 @@ def test_an_output_that_is_there_is_left_as_it_is(tmp_path, two_room_data):
         (("--from", "video_folder", "--camera", "front"), ["--camera", "video_folder"]),
         (("--action-columns", "a"), ["--action-columns", "native"]),
         (("--render",), ["--render", "native"]),
+        (("--skip",), ["--skip", "native"]),
         (("--frame-size", "0"), ["--frame-size 0"]),
     ],
 )

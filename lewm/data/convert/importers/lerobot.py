@@ -1,34 +1,30 @@
-"""LeRobot datasets of version 3: many episodes to a file, tables in parquet and one video per camera.
+"""LeRobot datasets of versions 2.0, 2.1 and 3: rows in parquet files, frames in videos or as images in the rows.
 
-meta/info.json names the features and the files, meta/episodes/ tells which rows and which seconds belong to an episode.
-The action of an episode's last row leads nowhere and is dropped.
+A row is a frame and the action taken there: the action of an episode's last row leads nowhere and is dropped. What the
+files say twice has to agree. Episodes that lack a file are left out, and the notes tell which.
 """
 
-import io
-import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lewm.data.convert.importers.source import (
-    Recorded,
-    action_bounds,
-    as_columns,
-    check_finite,
-    choose,
-    imported_metadata,
-    numbered,
-    require,
-)
-from lewm.data.convert.importers.video import VideoReader
-from lewm.data.convert.resizing import BLOCK, Resize
+from lewm.data.convert.importers.lerobot_episodes import Listing, Place, list_episodes, overlapping
+from lewm.data.convert.importers.lerobot_frames import FrameReader
+from lewm.data.convert.importers.lerobot_info import read_info
+from lewm.data.convert.importers.lerobot_rows import RowReader
+from lewm.data.convert.importers.source import MissingFileError, Recorded, action_bounds, imported_metadata, require
+from lewm.data.convert.resizing import Resize
 from lewm.data.episode_arrays import Episode
 from lewm.errors import InputError
 
-Table = dict[str, NDArray[Any]]
+STATES = "observation.state"
+"""The feature that is taken for the states where none is named."""
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class LeRobotSource:
@@ -37,7 +33,9 @@ class LeRobotSource:
     resize: makes the frames.
     env_id: Gymnasium id of the environment that the data are from, if it can be made.
     camera: the feature of the frames; None takes the only one.
-    states: the feature of the states, "none" for no states.
+    action: the feature of the actions.
+    states: the feature of the states, "none" for no states; None takes observation.state where it is there.
+    skip: whether episodes that cannot be read are left out; else the first one is an InputError.
     """
 
     def __init__(
@@ -47,170 +45,163 @@ class LeRobotSource:
         *,
         env_id: str | None = None,
         camera: str | None = None,
-        states: str = "observation.state",
+        action: str = "action",
+        states: str | None = None,
+        skip: bool = False,
     ) -> None:
-        self.path, self._resize = path, resize
-        self._parquet = require("pyarrow.parquet")
-        self._info = self._read_info()
-        features = self._info["features"]
-        cameras = [name for name, feature in features.items() if feature.get("dtype") in ("video", "image")]
-        self._camera = choose(camera, cameras, "camera", "--camera")
-        self._in_video = features[self._camera]["dtype"] == "video"
-        self._states = None if states == "none" or (states not in features) else states
-        if "action" not in features or (self._states is None and states not in ("none", "observation.state")):
-            lacking = "action" if "action" not in features else states
-            raise InputError(f"{path} has no feature {lacking!r}; it has {', '.join(features)}")
-        self._data: tuple[Path, Table] | None = None
-        self._video: VideoReader | None = None
-        episodes = self._read_episodes()
-        self._rows = [i for i in range(len(episodes["length"])) if episodes["length"][i] >= 2]
-        self._episodes = episodes
-        left_out = len(episodes["length"]) - len(self._rows)
-        self.notes = [f"{left_out} episodes of less than 2 rows left out"] if left_out else []
-        if not self._rows:
-            raise InputError(f"{path} has no episode of at least 2 rows: there is no action in it")
-        low, high = action_bounds(self._numbers(row)[0] for row in self._rows)
-        size = resize.size_of(*self._frame_shape(features[self._camera]))
-        details = {"camera": self._camera, "fps": self._info["fps"], "robot_type": self._info.get("robot_type")}
-        details["action_names"] = _names(features["action"], "action", len(low))
-        state_names = _names(features[self._states], "state", self._state_dim()) if self._states else []
-        self.metadata = imported_metadata(Recorded(path, "lerobot", size, low, high, state_names, details), env_id)
+        require("pyarrow.parquet")
+        self.path, self._skip = path, skip
+        info = self._info = read_info(path)
+        self._camera, self._action = info.camera(camera), info.numeric(action, "--action")
+        has_states = states != "none" and (states is not None or STATES in info.features)
+        self._states = info.numeric(states or STATES, "--states") if has_states else None
+        self._rows = RowReader(info, self._action, self._states)
+        self._frames = FrameReader(info, self._camera, resize)
+        self._missing, self._unreadable = dict[Path, list[int]](), list[str]()
+        self.notes = self._choices()
+        self._places, bounds = self._read_all(list_episodes(info, self._camera))
+        size = resize.size_of(*self._first_shape())
+        low, high = action_bounds(bounds)
+        details = {"camera": self._camera, "fps": info.fps, "robot_type": info.values.get("robot_type")}
+        details["action_names"] = info.names(self._action, "action", len(low))
+        recorded = Recorded(path, "lerobot", size, low, high, self._state_names(), details)
+        self.metadata = imported_metadata(recorded, env_id)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._places)
 
     def __iter__(self) -> Iterator[Episode]:
         try:
-            for row in self._rows:
-                actions, states = self._numbers(row)
-                pixels = self._video_frames(row) if self._in_video else self._image_frames(row)
-                if len(pixels) < len(states):
-                    raise InputError(
-                        f"the video of episode {self._episodes['episode_index'][row]} in {self.path} ends at row"
-                        f" {len(pixels)} of {len(states)}"
-                    )
-                yield Episode(pixels, states, actions)
+            for place in list(self._places):
+                episode = self._attempt(place.number, self._episode, place)
+                if episode is None:
+                    self._places.remove(place)
+                else:
+                    yield episode
+            self._tell_left_out()
+            self._require_episodes()
         finally:
-            if self._video is not None:
-                self._video.close()
+            self._frames.close()
 
-    def _read_info(self) -> dict[str, Any]:
-        path = self.path / "meta" / "info.json"
-        if not path.is_file():
-            raise InputError(f"{self.path} is not a LeRobot dataset: it has no meta/info.json")
+    def _choices(self) -> list[str]:
+        """Notes on the rate, and on the features that are taken and left out."""
+        fps, taken = self._info.fps, (self._camera, self._action, self._states)
+        others = [name for name in self._info.own_features() if name not in taken]
+        return [
+            f"recorded at {fps:g} frames a second: env.frameskip=5 makes a model step of {5 / fps:.3g} s",
+            f"frames: {self._camera}; actions: {self._action}; states: {self._states or 'none'}; left out:"
+            f" {', '.join(others) or 'nothing'}",
+        ]
+
+    def _tell_left_out(self) -> None:
+        """Adds notes on the episodes that were left out since the last time."""
+        if self._missing:
+            numbers = sorted(number for of_file in self._missing.values() for number in of_file)
+            what = f"{len(numbers)} episodes left out, {len(self._missing)} files are missing"
+            self.notes.append(f"{what}: episodes {_ranges(numbers)}; files {_some(self._missing)}")
+        if self._unreadable:
+            self.notes += [f"{len(self._unreadable)} episodes left out, they cannot be read:", *self._unreadable]
+        self._missing, self._unreadable = {}, []
+
+    def _read_all(self, listing: Listing) -> tuple[list[Place], list[NDArray[np.float32]]]:
+        """The episodes that can be read, and (2, a) the smallest and largest actions of each."""
+        places = [self._attempt(None, listing.place, i) for i in range(len(listing))]
+        listed = [place for place in places if place is not None]
+        contradictions = dict(overlapping(listed, self._info.fps))
+        kept, bounds, num_short = list[Place](), list[NDArray[np.float32]](), 0
+        for i, place in enumerate(listed):
+            if i in contradictions:
+                self._leave_out(place.number, InputError(contradictions[i]))
+            elif place.length < 2:
+                num_short += 1
+            elif (actions := self._attempt(place.number, self._checked_actions, place)) is not None:
+                kept.append(place)
+                bounds.append(np.stack([actions.min(0), actions.max(0)]))
+        self.notes += listing.notes
+        total = self._info.count("total_episodes")
+        if total is not None and total != len(listing):
+            self.notes.append(f"meta/info.json tells of {total} episodes, and {len(listing)} are there")
+        listed_files = self._rows.files.union(*(place.tables[:1] for place in listed))
+        if others := [str(file) for file in self._info.files("data_path") if file not in listed_files]:
+            self.notes.append(f"{len(others)} files of rows left out, no episode is listed for them: {_some(others)}")
+        if num_short:
+            self.notes.append(f"{num_short} episodes of less than 2 rows left out")
+        self._tell_left_out()
+        return kept, bounds
+
+    def _attempt(self, number: int | None, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What `read` returns; None if it cannot read the episode of this number, which is then left out."""
         try:
-            info = json.loads(path.read_text(encoding="utf-8"))
-            version, _, _ = info["codebase_version"], info["data_path"], info["features"]["action"]
-            float(info["fps"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} is damaged or incomplete ({error!r})") from None
-        if not str(version).startswith("v3"):
-            raise InputError(f"{self.path} is of LeRobot version {version}, and v3 is read: convert it with lerobot")
-        return dict(info)
+            return read(*args, **kwargs)
+        except InputError as error:
+            self._frames.close()
+            self._leave_out(number, error)
+            return None
 
-    def _read_episodes(self) -> Table:
-        files = sorted((self.path / "meta" / "episodes").glob("*/*.parquet"))
-        if not files:
-            raise InputError(f"{self.path} has no meta/episodes/*/*.parquet: the dataset is incomplete")
-        names = ["episode_index", "length", "data/chunk_index", "data/file_index"]
-        if self._in_video:
-            names += [f"videos/{self._camera}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")]
-        parts = [self._read(file, names) for file in files]
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+    def _leave_out(self, number: int | None, error: InputError) -> None:
+        """Counts and names an episode that is left out. InputError: it is there, and is not to be skipped."""
+        if isinstance(error, MissingFileError) and number is not None:
+            self._missing.setdefault(error.file, []).append(number)
+        elif self._skip:
+            self._unreadable.append(str(error) if f"episode {number} " in f"{error} " else f"episode {number}: {error}")
+        else:
+            raise InputError(f"{error} (--skip leaves out episodes that cannot be read)") from error
 
-    def _read(self, file: Path, columns: list[str]) -> Table:
-        """Columns of a parquet file as arrays (N,) or (N, dim); images as an object array of their encoded bytes."""
-        try:
-            table = self._parquet.read_table(file, columns=columns)
-        except FileNotFoundError:
-            raise InputError(f"{self.path} lacks {file.relative_to(self.path)}: the dataset is incomplete") from None
-        except (OSError, ValueError) as error:  # pyarrow's own are ValueErrors
-            raise InputError(f"{file} is not a whole parquet file: {str(error).splitlines()[0]}") from None
-        if lacking := set(columns) - set(table.column_names):
-            raise InputError(f"{file} has no column {min(lacking)!r}")
-        return {name: self._array(table.column(name), name, file) for name in columns}
+    def _require_episodes(self) -> None:
+        if not self._places:
+            raise InputError(f"{self.path} has no episode of at least 2 rows that can be read: {self.notes[-1]}")
 
-    def _array(self, column: Any, name: str, file: Path) -> NDArray[Any]:
-        kind = str(column.type)
-        if kind.startswith("struct"):
-            images = np.empty(len(column), object)
-            images[:] = column.to_pylist()
-            return images
-        if "list" not in kind:
-            numbers: NDArray[Any] = column.to_numpy()
-            return numbers
-        values = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        if len(column) == 0 or len(values) % len(column) or values.dtype.kind not in "fiub":
-            raise InputError(f"the rows of {name!r} in {file} are no vectors of one length")
-        vectors: NDArray[Any] = values.reshape(len(column), -1)
-        return vectors
+    def _checked_actions(self, place: Place) -> NDArray[np.float32]:
+        """The actions of an episode whose rows and frames are what is listed."""
+        rows = self._rows.find(place)
+        self._frames.check(place, rows)
+        return self._rows.numbers(place, rows)[0]
 
-    def _file(self, template: str, row: int, prefix: str, **names: str) -> Path:
-        chunk, file = (int(self._episodes[f"{prefix}/{name}"][row]) for name in ("chunk_index", "file_index"))
-        try:
-            return self.path / self._info[template].format(chunk_index=chunk, file_index=file, **names)
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise InputError(f"{template} in {self.path}/meta/info.json cannot be filled in ({error!r})") from None
-
-    def _table(self, row: int) -> Table:
-        """The rows of an episode; the file that it is in is kept for the next one."""
-        file = self._file("data_path", row, "data")
-        if self._data is None or self._data[0] != file:
-            columns = ["episode_index", "frame_index", "action", *([self._states] if self._states else [])]
-            self._data = file, self._read(file, columns + ([] if self._in_video else [self._camera]))
-        table, episode = self._data[1], self._episodes["episode_index"][row]
-        rows = np.flatnonzero(table["episode_index"] == episode)
-        rows = rows[np.argsort(table["frame_index"][rows], kind="stable")]
-        length = self._episodes["length"][row]
-        if table["frame_index"][rows].tolist() != list(range(length)):
+    def _episode(self, place: Place) -> Episode:
+        rows = self._rows.find(place)
+        actions, states = self._rows.numbers(place, rows)
+        pixels = self._frames.read(place, rows)
+        if pixels.shape[1] != self.metadata.frame_size:
             raise InputError(
-                f"episode {episode} has {length} rows by meta/episodes, and {file} holds {len(rows)} of it"
+                f"the frames of episode {place.number} in {self.path} are {pixels.shape[1]} pixels wide, and those of"
+                f" the first one {self.metadata.frame_size}: give --frame-size"
             )
-        return {name: values[rows] for name, values in table.items()}
+        return Episode(pixels, states, actions)
 
-    def _numbers(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        table, episode = self._table(row), int(self._episodes["episode_index"][row])
-        actions = as_columns(table["action"])[:-1].astype(np.float32)
-        states = as_columns(table[self._states]).astype(np.float64) if self._states else np.zeros((len(actions) + 1, 0))
-        check_finite(actions, "action", self.path, episode)
-        check_finite(states, "state", self.path, episode)
-        return actions, states
+    def _first_shape(self) -> tuple[int, int]:
+        """Height and width of the frames, by the first episode whose frames can be read."""
+        self._require_episodes()
+        while (shape := self._attempt(self._places[0].number, self._shape, self._places[0])) is None:
+            self._places.pop(0)
+            self._tell_left_out()
+            self._require_episodes()
+        told = self._info.shape(self._camera)
+        if told is not None and Counter(shape) - Counter(told):
+            self.notes.append(f"frames are {shape[0]} high and {shape[1]} wide; meta/info.json tells of {told}")
+        return shape
 
-    def _state_dim(self) -> int:
-        return self._numbers(self._rows[0])[1].shape[1]
+    def _shape(self, place: Place) -> tuple[int, int]:
+        return self._frames.shape(place, self._rows.find(place))
 
-    def _video_frames(self, row: int) -> NDArray[np.uint8]:
-        prefix = f"videos/{self._camera}"
-        file = self._file("video_path", row, prefix, video_key=self._camera)
-        if self._video is None or self._video.path != file:
-            if self._video is not None:
-                self._video.close()
-            self._video = VideoReader(file, self._resize)
-        start = round(float(self._episodes[f"{prefix}/from_timestamp"][row]) * self._info["fps"])
-        return self._video.read(start, int(self._episodes["length"][row]))
-
-    def _image_frames(self, row: int) -> NDArray[np.uint8]:
-        images = self._table(row)[self._camera]
-        blocks = (images[i : i + BLOCK] for i in range(0, len(images), BLOCK))
-        return np.concatenate([self._resize(np.stack([_decode(image) for image in block])) for block in blocks])
-
-    def _frame_shape(self, feature: dict[str, Any]) -> tuple[int, int]:
-        shape, names = list(feature["shape"]), feature.get("names")
-        names = list(names) if isinstance(names, list) else ["height", "width", "channels"]
-        order = {str(name)[0].lower(): size for name, size in zip(names, shape, strict=False)}
-        return int(order.get("h", shape[0])), int(order.get("w", shape[1]))
+    def _state_names(self) -> list[str]:
+        if self._states is None:
+            return []
+        _, states = self._rows.numbers(self._places[0], self._rows.find(self._places[0]))
+        return self._info.names(self._states, "state", states.shape[1])
 
 
-def _names(feature: dict[str, Any], name: str, width: int) -> list[str]:
-    """The names that a feature gives its numbers, or numbered ones."""
-    names = feature.get("names")
-    if isinstance(names, dict):
-        names = [word for group in names.values() for word in (group if isinstance(group, list) else [group])]
-    return [str(word) for word in names] if isinstance(names, list) and len(names) == width else numbered(name, width)
+def _ranges(numbers: Iterable[int]) -> str:
+    """Rising numbers, those that follow one another as first-last."""
+    ends = list[list[int]]()
+    for number in numbers:
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    return ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in ends)
 
 
-def _decode(image: dict[str, Any]) -> NDArray[np.uint8]:
-    import imageio.v3 as iio  # here, because who reads no LeRobot images needs no imageio
-
-    frame: NDArray[np.uint8] = iio.imread(io.BytesIO(image["bytes"]))[..., :3]
-    return frame
+def _some(names: Iterable[object]) -> str:
+    """The first of many names."""
+    words = [str(name) for name in names]
+    return ", ".join(words[:10]) + (f" and {len(words) - 10} more" if len(words) > 10 else "")

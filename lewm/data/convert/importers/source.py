@@ -30,6 +30,18 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Episode]: ...
 
 
+class MissingFileError(InputError):
+    """A file that the metadata name is not there.
+
+    Attributes:
+      file: its path.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"there is no {file}")
+        self.file = file
+
+
 class Recorded(NamedTuple):
     """What an importer found out about its files.
 

@@ -1,5 +1,6 @@
 """Frames of a video, decoded one after another by the ffmpeg that comes with imageio."""
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Generator
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lewm.data.convert.importers.source import MissingFileError
 from lewm.data.convert.resizing import BLOCK, Resize
 from lewm.errors import InputError
 
@@ -23,7 +25,7 @@ def decode(path: Path) -> Generator[Frame, None, None]:
     from imageio_ffmpeg import get_ffmpeg_exe  # here, because who reads no video needs no ffmpeg
 
     if not path.is_file():
-        raise InputError(f"there is no video {path}")
+        raise MissingFileError(path)
     # PPM images tell their size themselves.
     output = ["-an", "-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]
     command = [get_ffmpeg_exe(), "-v", "error", "-xerror", "-i", f"file:{path}", *output]
@@ -55,6 +57,39 @@ def frame_shape(path: Path) -> tuple[int, int]:
     if first is None:
         raise InputError(f"{path} holds no frame")
     return first.shape[0], first.shape[1]
+
+
+def frame_times(path: Path) -> NDArray[np.float64]:
+    """(N,) seconds at which the frames of the first video stream are shown, read from the container without decoding.
+
+    InputError: there is no such file, or it is no video.
+    """
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    if not path.is_file():
+        raise MissingFileError(path)
+    command = [
+        get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        f"file:{path}",
+        "-map",
+        "0:v:0",
+        "-c",
+        "copy",
+        "-f",
+        "framecrc",
+        "-",
+    ]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    time_base = re.search(r"^#tb 0: (\d+)/(\d+)$", done.stdout, re.MULTILINE)
+    if done.returncode != 0 or time_base is None:
+        lines = done.stderr.strip().splitlines()
+        raise InputError(f"{path} is not a whole video: {lines[0] if lines else 'ffmpeg failed'}")
+    # A line for each packet: stream, decoding time, time at which it is shown, …; edit lists cut off what is before 0.
+    ticks = np.array([int(time) for time in re.findall(r"^0, *-?\d+, *(-?\d+),", done.stdout, re.MULTILINE)], np.int64)
+    return np.sort(ticks[ticks >= 0]) * int(time_base[1]) / int(time_base[2])
 
 
 class VideoReader:
