@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 
 UNCHANGED = Resize()
+MOST_CHOICES = 32
+"""Whole numbers from 0 to less than this, and at least 2, look like a discrete choice; more are rather pixels."""
 
 
 class Writer(Protocol):
@@ -60,12 +62,30 @@ class NativeSource:
             yield episode._replace(pixels=self._resize(episode.pixels))
 
 
-def copy(source: Source, writer: Writer, progress: Progress, what: str) -> None:
+class Copied(NamedTuple):
+    """What copy() has written.
+
+    Attributes:
+      num_episodes: episodes.
+      choices: of each action dimension that looks like a discrete choice, its index and its largest number.
+    """
+
+    num_episodes: int
+    choices: dict[int, int]
+
+
+def copy(source: Source, writer: Writer, progress: Progress, what: str) -> Copied:
     """Appends every episode of `source` to `writer`."""
     bar = progress.add_task(what, total=len(source), unit="episodes")
+    num_episodes, is_whole, highest, lowest = 0, np.True_, -np.inf, np.inf
     for episode in source:
         writer.append(*episode)
+        is_whole = is_whole & (episode.actions == np.round(episode.actions)).all(0)
+        lowest, highest = np.minimum(lowest, episode.actions.min(0)), np.maximum(highest, episode.actions.max(0))
+        num_episodes += 1
         progress.advance(bar)
+    is_choice = is_whole & (lowest == 0) & (highest >= 2) & (highest < MOST_CHOICES)
+    return Copied(num_episodes, {i: int(highest[i]) for i in np.flatnonzero(is_choice).tolist()})
 
 
 def merge(paths: Sequence[Path], out: Path, progress: Progress) -> None:

@@ -6,6 +6,7 @@ some files): it is dropped. Blosc compression is read through hdf5plugin.
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 
 from lewm.data.convert.importers.source import (
     Recorded,
-    action_bounds,
     as_columns,
     check_finite,
     imported_metadata,
     numbered,
+    read_actions,
+    readable,
     require,
+    taken,
 )
 from lewm.data.convert.resizing import BLOCK, Resize
 from lewm.data.episode_arrays import Episode
@@ -40,6 +43,7 @@ class HDF5Source:
     env_id: Gymnasium id of the environment that the data are from, if it can be made.
     camera: the column of the frames.
     states: the column of the states, "none" for no states; None takes the first of STATES that is there.
+    skip: whether episodes that cannot be read are left out and noted.
     """
 
     def __init__(
@@ -50,8 +54,9 @@ class HDF5Source:
         env_id: str | None = None,
         camera: str = "pixels",
         states: str | None = None,
+        skip: bool = False,
     ) -> None:
-        self.path, self._resize, self._camera = path, resize, camera
+        self.path, self._resize, self._camera, self._skip = path, resize, camera, skip
         self.notes: list[str] = []
         with self._open() as file:
             self._check_columns(file, ("ep_len", "ep_offset", "action", camera))
@@ -63,6 +68,8 @@ class HDF5Source:
             if len(self._episodes) == 0:
                 raise InputError(f"{path} has no episode of at least 2 rows: there is no action in it")
             self._states = self._choose_states(file, states)
+            others = sorted(set(file) - {"ep_len", "ep_offset", "action", camera, *self._states})
+            self.notes.insert(0, taken(["action"], self._states, camera, others))
             self.metadata = self._describe(file, env_id)
 
     def __len__(self) -> int:
@@ -70,9 +77,12 @@ class HDF5Source:
 
     def __iter__(self) -> Iterator[Episode]:
         with self._open() as file:
-            for episode in self._episodes:
+
+            def read(episode: int) -> Episode:
                 frames = [self._resize(block) for block in self._blocks(file, episode)]
-                yield Episode(np.concatenate(frames), self._read_states(file, episode), self._actions(file, episode))
+                return Episode(np.concatenate(frames), self._read_states(file, episode), self._actions(file, episode))
+
+            yield from (episode for _, episode in readable(self._episodes, read, self.notes, skip=self._skip))
 
     def _open(self) -> Any:
         h5py, _ = require("h5py"), require("hdf5plugin")  # which registers its filters when imported
@@ -105,7 +115,7 @@ class HDF5Source:
                 f" {'the next one begins' if first + 1 < len(wrong) else 'the file ends'} at row {ends[first]}: ep_len"
                 " and ep_offset do not add up"
             )
-        if file["action"].dtype.kind not in "fiu":
+        if file["action"].dtype.kind not in "fiub":
             raise InputError(f"'action' in {self.path} is {file['action'].dtype}: give numbers")
         pixels = file[self._camera]
         if len(pixels) != num_rows:
@@ -124,14 +134,15 @@ class HDF5Source:
         else:
             chosen = next((names for names in STATES if all(name in file for name in names)), ())
         for name in chosen:
-            if len(file[name]) != len(file["action"]) or file[name].dtype.kind not in "fiu":
+            if len(file[name]) != len(file["action"]) or file[name].dtype.kind not in "fiub":
                 raise InputError(
                     f"{name!r} in {self.path} is {file[name].dtype} {file[name].shape}: give other --states"
                 )
         return chosen
 
     def _describe(self, file: Any, env_id: str | None) -> Metadata:
-        low, high = action_bounds(self._actions(file, episode) for episode in self._episodes)
+        actions = partial(self._actions, file)
+        self._episodes, low, high = read_actions(self._episodes, actions, self.notes, skip=self._skip)
         names = [name for column in self._states for name in numbered(column, as_columns(file[column][:1]).shape[1])]
         size = self._resize.size_of(*file[self._camera].shape[1:3])
         recorded = Recorded(self.path, "hdf5", size, low, high, names, {"states": list(self._states)})
