@@ -26,8 +26,9 @@ from lewm.tracking import progress_bar
 
 IMPORT_OPTIONS = {
     "env_id": "the environment that the data are from, as envs:lewm/TwoRoom-v0: gives bounds and state names",
-    "camera": "lerobot: which of several cameras; hdf5: the column of the frames",
-    "states": "lerobot, hdf5: the feature or column of the states, or none; diffusion_policy: none",
+    "camera": "lerobot, minari, robomimic: which of several cameras; hdf5: the column of the frames",
+    "states": "lerobot, hdf5: the feature or column of the states, or none; minari, robomimic: observations, a,b"
+    " (all vectors of numbers), or none; diffusion_policy: none",
     "action_columns": "video_folder: names of the actions in the CSV, a,b,c (those that begin with action)",
     "state_columns": "video_folder: names of the states in the CSV, or none (those that begin with state)",
 }

@@ -198,6 +198,10 @@ def test_parts_of_a_split_merge_to_the_whole(tmp_path, two_room_data):
         ("convert", "{there}/none", "{there}/out", "--from", "diffusion_policy"),
         ("convert", "{there}/folder", "{there}/out", "--from", "diffusion_policy"),
         ("convert", "{there}/file.h5", "{there}/out", "--from", "diffusion_policy"),
+        ("convert", "{there}/folder", "{there}/out", "--from", "minari"),
+        ("convert", "{there}/none", "{there}/out", "--from", "minari"),
+        ("convert", "{there}/folder/inner.h5", "{there}/out", "--from", "robomimic"),
+        ("convert", "{there}/none.h5", "{there}/out", "--from", "robomimic"),
         ("convert", "{there}/folder", "{there}/out", "--from", "video_folder"),
         ("convert", "{there}/none", "{there}/out", "--from", "video_folder"),
         ("merge", "{there}/out", "{there}", "{there}"),
@@ -252,7 +256,13 @@ def test_an_option_without_a_meaning_is_refused(tmp_path, two_room_data, options
 
 @pytest.mark.parametrize(
     ("module", "format"),
-    [("h5py", "hdf5"), ("hdf5plugin", "hdf5"), ("pyarrow.parquet", "lerobot"), ("zarr", "diffusion_policy")],
+    [
+        ("h5py", "hdf5"),
+        ("hdf5plugin", "hdf5"),
+        ("h5py", "robomimic"),
+        ("pyarrow.parquet", "lerobot"),
+        ("zarr", "diffusion_policy"),
+    ],
 )
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(tmp_path, monkeypatch, module, format):
     monkeypatch.setitem(sys.modules, module, None)

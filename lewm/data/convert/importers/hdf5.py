@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lewm.data.convert.importers.hdf5_file import open_file, read_frames, read_rows
 from lewm.data.convert.importers.source import (
     Recorded,
     as_columns,
@@ -21,14 +22,13 @@ from lewm.data.convert.importers.source import (
     numbered,
     read_actions,
     readable,
-    require,
     taken,
 )
-from lewm.data.convert.resizing import BLOCK, Resize
+from lewm.data.convert.resizing import Resize
 from lewm.data.episode_arrays import Episode
 from lewm.data.episode_index import EpisodeIndex
 from lewm.data.metadata import Metadata
-from lewm.errors import InputError, one_line
+from lewm.errors import InputError
 
 METADATA_ATTRIBUTE = "lewm_metadata"
 """Attribute in which our exporter keeps Metadata, as JSON."""
@@ -58,7 +58,7 @@ class HDF5Source:
     ) -> None:
         self.path, self._resize, self._camera, self._skip = path, resize, camera, skip
         self.notes: list[str] = []
-        with self._open() as file:
+        with open_file(path) as file:
             self._check_columns(file, ("ep_len", "ep_offset", "action", camera))
             self._lengths, self._offsets = (np.asarray(file[name][:], np.int64) for name in ("ep_len", "ep_offset"))
             self._check_layout(file)
@@ -76,22 +76,13 @@ class HDF5Source:
         return len(self._episodes)
 
     def __iter__(self) -> Iterator[Episode]:
-        with self._open() as file:
+        with open_file(self.path) as file:
 
             def read(episode: int) -> Episode:
-                frames = [self._resize(block) for block in self._blocks(file, episode)]
-                return Episode(np.concatenate(frames), self._read_states(file, episode), self._actions(file, episode))
+                frames = self._frames(file, episode)
+                return Episode(frames, self._read_states(file, episode), self._actions(file, episode))
 
             yield from (episode for _, episode in readable(self._episodes, read, self.notes, skip=self._skip))
-
-    def _open(self) -> Any:
-        h5py, _ = require("h5py"), require("hdf5plugin")  # which registers its filters when imported
-        if not self.path.is_file():
-            raise InputError(f"there is no file {self.path}: give an .h5 file")
-        try:
-            return h5py.File(self.path, "r")
-        except OSError as error:
-            raise InputError(f"{self.path} is not a whole HDF5 file ({one_line(error)})") from error
 
     def _check_columns(self, file: Any, names: tuple[str, ...]) -> None:
         for name in names:
@@ -154,20 +145,15 @@ class HDF5Source:
             raise InputError(f"{METADATA_ATTRIBUTE} in {self.path} is damaged ({error}): give --env-id") from error
 
     def _read(self, file: Any, column: str, episode: int, begin: int, end: int) -> NDArray[Any]:
-        start = self._offsets[episode]
-        try:
-            rows: NDArray[Any] = file[column][start + begin : start + end]
-        except OSError as error:
-            raise InputError(
-                f"{column!r} of episode {episode} in {self.path} cannot be read: the file is damaged"
-                f" ({one_line(error)})"
-            ) from error
-        return rows
+        start = int(self._offsets[episode])
+        return read_rows(file[column], start + begin, start + end, self._what(column, episode))
 
-    def _blocks(self, file: Any, episode: int) -> Iterator[NDArray[np.uint8]]:
-        length = int(self._lengths[episode])
-        for begin in range(0, length, BLOCK):
-            yield self._read(file, self._camera, episode, begin, min(begin + BLOCK, length))
+    def _what(self, column: str, episode: int) -> str:
+        return f"{column!r} of episode {episode} in {self.path}"
+
+    def _frames(self, file: Any, episode: int) -> NDArray[np.uint8]:
+        start, what = int(self._offsets[episode]), self._what(self._camera, episode)
+        return read_frames(file[self._camera], start, start + int(self._lengths[episode]), self._resize, what)
 
     def _actions(self, file: Any, episode: int) -> NDArray[np.float32]:
         rows = self._read(file, "action", episode, 0, int(self._lengths[episode]) - 1)

@@ -174,7 +174,7 @@ def is_visible(path: Path) -> bool:
     return not path.name.startswith(".")
 
 
-def check_finite(rows: NDArray[Any], what: str, path: Path, episode: int) -> None:
+def check_finite(rows: NDArray[Any], what: str, path: Path, episode: int | str) -> None:
     """InputError that names episode and row, if there is a NaN or an infinite number in rows (N, dim)."""
     if not (finite := np.isfinite(rows)).all():
         row, column = np.argwhere(~finite)[0]
