@@ -677,7 +677,7 @@ def test_the_papers_experiment_says_how_much_disk_it_needs_before_it_collects(tm
     def record_nothing(*_):
         raise InputError(f"recording begins after: {capsys.readouterr().out!r}")
 
-    monkeypatch.setattr(collection, "Recorder", record_nothing)
+    monkeypatch.setattr(collection, "ChunkRecorder", record_nothing)
     arguments = ("experiment=paper", f"env={env}", f"data.root={tmp_path}/data", f"output_dir={tmp_path}/runs")
     code = run_program(train.main, *arguments, "device=cpu", "name=paper")
     assert_one_line_error(code, "recording begins after", "GB are free in")

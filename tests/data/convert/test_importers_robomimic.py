@@ -131,6 +131,7 @@ BROKEN = [
     (put("demo_2/obs/agentview_image", np.zeros((4, 8, 9, 3), np.uint8)), r"demo_2 in .* is \(8, 9\), .* \(8, 8\)"),
     (put("demo_2/obs/agentview_image", np.zeros((4, 8, 8, 3))), r"demo_2 in .* is \(4, 8, 8, 3\)"),
     (put("demo_2/obs/robot0_eef_pos", np.zeros((3, 2))), r"demo_2 in .* is float64 \(3, 2\), beside 4 frames"),
+    (put("demo_2/obs/robot0_eef_pos", np.zeros((4, 3))), r"demo_2 in .* has states \(4, 4\) beside 3 actions"),
     (put("demo_2/obs/robot0_eef_pos", np.full((4, 2), np.inf)), "state 0 in row 0 of episode data/demo_2"),
 ]
 
@@ -149,6 +150,12 @@ def test_an_episode_that_is_not_whole_is_left_out_where_that_is_asked_for(tmp_pa
     source = RobomimicSource(path, KEPT, camera="agentview_image", skip=True)
     assert [episode.states[0, 1] for episode in source] == [0, 10]
     assert source.notes[-1] == "1 of 3 episodes left out"
+
+
+def test_the_first_episode_may_be_one_that_is_left_out(tmp_path):
+    path = write(tmp_path / "a.hdf5", change=put("demo_0/obs/robot0_eef_pos", None))
+    source = RobomimicSource(path, KEPT, camera="agentview_image", states="robot0_eef_pos", skip=True)
+    assert [episode.states[0, 1] for episode in source] == [2, 10]
 
 
 def test_an_episode_of_one_row_is_left_out(tmp_path):

@@ -72,24 +72,18 @@ class EpisodeGroupSource(ABC):
             names = sorted(self._episode_names(file), key=_number)
             if not names:
                 raise InputError(f"{self.path} holds no episode")
-            there = first_readable(names, lambda name: self._there(file, name), skip=skip)
-            cameras = [name for name in there if holds_frames(there[name])]
-            if not cameras:
-                raise InputError(f"there are no frames among the observations in {self.path}: {', '.join(there)}")
-            self._camera = choose(camera, cameras, "camera", "--camera")
-            vectors = [name for name in there if holds_numbers(there[name])]
-            self._states = _choose_states(states, vectors)
+            look = partial(self._look, file, camera, states)
+            there, self._camera, self._states, self._shape = first_readable(names, look, skip=skip)
             self._names, low, high = read_actions(names, partial(self._actions, file), self.notes, skip=skip)
             others = [name for name in there if name != self._camera and name not in self._states]
             self.notes = [taken(["actions"], self._states, self._camera, others), *self.notes, *self._remarks(file)]
-            first = self._there(file, self._names[0])
-            self._shape = frame_shape(first[self._camera], self._what(self._camera, self._names[0]))
-            widths = {name: as_columns(first[name][:1]).shape[1] for name in self._states}
             details = {"camera": self._camera, "states": self._states, **self._details(file)}
+            widths = {name: as_columns(there[name][:1]).shape[1] for name in self._states}
             low, high = self._bounds(low, high)
-        state_names = [word for name, width in widths.items() for word in numbered(name, width)]
+        self._state_names = [word for name, width in widths.items() for word in numbered(name, width)]
         size = resize.size_of(*self._shape)
-        self.metadata = imported_metadata(Recorded(path, self.format, size, low, high, state_names, details), env_id)
+        recorded = Recorded(path, self.format, size, low, high, self._state_names, details)
+        self.metadata = imported_metadata(recorded, env_id)
 
     def _locate(self, path: Path) -> Path:
         """The file."""
@@ -129,6 +123,18 @@ class EpisodeGroupSource(ABC):
             raise InputError(f"{name} in {self.path} has no {group!r}; it has {', '.join(file[name]) or 'nothing'}")
         return dict(_columns(file[name][group], group))
 
+    def _look(
+        self, file: Any, camera: str | None, states: str | None, name: str
+    ) -> tuple[dict[str, Any], str, list[str], tuple[int, int]]:
+        """The columns of an episode's observations, which of them are camera and states, and the shape of a frame."""
+        there = self._there(file, name)
+        cameras = [column for column in there if holds_frames(there[column])]
+        if not cameras:
+            raise InputError(f"there are no frames among the observations in {self.path}: {', '.join(there)}")
+        chosen = choose(camera, cameras, "camera", "--camera")
+        vectors = [column for column in there if holds_numbers(there[column])]
+        return there, chosen, _choose_states(states, vectors), frame_shape(there[chosen], self._what(chosen, name))
+
     def _column(self, file: Any, name: str, column: str, group: str | None = None) -> Any:
         there = self._there(file, name, group)
         if column not in there:
@@ -163,8 +169,11 @@ class EpisodeGroupSource(ABC):
         if self._goes_on(file, name):
             parts.append(self._part(file, name, str(self.next_observations), -1))
         frames, states = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        if len(states) != len(actions) + 1:
-            raise InputError(f"{name} in {self.path} has {len(states)} states and {len(frames)} frames")
+        if states.shape != (len(actions) + 1, len(self._state_names)):
+            raise InputError(
+                f"{name} in {self.path} has states {states.shape} beside {len(actions)} actions, and in the first"
+                f" episode a state has {len(self._state_names)} numbers"
+            )
         check_finite(states, "state", self.path, name)
         return Episode(frames, states, actions)
 

@@ -21,7 +21,7 @@ def open_file(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"there is no file {path}: give an HDF5 file")
     try:
-        return h5py.File(path, "r")
+        return h5py.File(path, "r", locking="best-effort")  # some network disks have no locks
     except OSError as error:
         raise InputError(f"{path} is not a whole HDF5 file ({one_line(error)})") from error
 
