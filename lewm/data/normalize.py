@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lewm.errors import InputError
 
-ROUNDING = 1e-6
-"""A raw dimension is constant if its std is no more than this share of its largest value: float32 rounds that much."""
+ROUNDING = float(np.finfo(np.float32).eps)
+"""A raw dimension is constant if its std is no more than this share of its largest value."""
 CONSTANT_STD = 1e-3
 """What stands for the std of a constant dimension, a share of its largest value: it is centred but not blown up."""
 

@@ -62,6 +62,15 @@ def test_normalized_actions_and_bounds_do_not_depend_on_the_unit(normalizer, uni
         torch.testing.assert_close(bound, expected, atol=1e-3, rtol=1e-5)
 
 
+def test_a_dimension_that_moves_by_rounding_is_constant_and_one_that_moves_little_is_not():
+    steps = np.arange(1000)
+    rounded = np.where(steps % 2, np.float32(0.7), np.nextafter(np.float32(0.7), np.float32(1)))
+    little = 1000 + 1e-3 * (steps % 2)
+    actions = np.stack([rounded, little], 1).astype(np.float32)
+    assert constant_dims(actions).tolist() == [0]
+    assert ActionNormalizer.fit(actions).std[1] == pytest.approx(5e-4, rel=0.1)
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e-6])
 def test_a_dimension_that_is_always_0_has_a_unit_like_the_others(unit):
     actions = np.zeros((100, 2), np.float32)

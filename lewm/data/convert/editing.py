@@ -77,15 +77,18 @@ class Copied(NamedTuple):
 def copy(source: Source, writer: Writer, progress: Progress, what: str) -> Copied:
     """Appends every episode of `source` to `writer`."""
     bar = progress.add_task(what, total=len(source), unit="episodes")
-    num_episodes, is_whole, highest, lowest = 0, np.True_, -np.inf, np.inf
+    lowest, highest, are_whole = [], [], []
     for episode in source:
         writer.append(*episode)
-        is_whole = is_whole & (episode.actions == np.round(episode.actions)).all(0)
-        lowest, highest = np.minimum(lowest, episode.actions.min(0)), np.maximum(highest, episode.actions.max(0))
-        num_episodes += 1
+        lowest.append(episode.actions.min(0))
+        highest.append(episode.actions.max(0))
+        are_whole.append((episode.actions == np.round(episode.actions)).all(0))
         progress.advance(bar)
-    is_choice = is_whole & (lowest == 0) & (highest >= 2) & (highest < MOST_CHOICES)
-    return Copied(num_episodes, {i: int(highest[i]) for i in np.flatnonzero(is_choice).tolist()})
+    if not are_whole:
+        return Copied(0, {})
+    low, high = np.min(lowest, 0), np.max(highest, 0)
+    is_choice = np.all(are_whole, 0) & (low == 0) & (high >= 2) & (high < MOST_CHOICES)
+    return Copied(len(are_whole), {i: int(high[i]) for i in np.flatnonzero(is_choice).tolist()})
 
 
 def merge(paths: Sequence[Path], out: Path, progress: Progress) -> None:
