@@ -20,12 +20,11 @@ from envs.experts import EXPERTS
 from lewm.agent import Agent
 from lewm.config import EnvConfig, TrainConfig, build
 from lewm.config.command_line import program, word_of
-from lewm.data.clips import split_dataset, training_actions
+from lewm.data.clips import fit_normalizer, split_dataset
 from lewm.data.collection import collect_if_absent
 from lewm.data.device_clips import place_clips
 from lewm.data.episodes import Episodes
 from lewm.data.identity import choose_path, open_dataset
-from lewm.data.normalize import ActionNormalizer
 from lewm.diagnostics.validation import Validation
 from lewm.environment import make_env
 from lewm.errors import InputError
@@ -67,7 +66,7 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
     """
     accelerator = start_accelerator(config)
     console = Console(quiet=not accelerator.is_main_process)
-    say = partial(console.print, soft_wrap=True, highlight=False)
+    say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
     check_parts(config)
     check_tracker(config.tracker)
     mirrored = open_tracker(config) if accelerator.is_main_process else nullcontext()
@@ -77,8 +76,9 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
             check_same_data(checkpoint, data)
 
         initial = initial_checkpoint(config)
-        fitted = initial.spec.normalizer if initial else ActionNormalizer.fit(training_actions(data, train_ids))
-        spec, num_frames = ModelSpec.of(config, data, fitted), config.training.num_frames
+        given = checkpoint or initial
+        normalizer = given.spec.normalizer if given else fit_normalizer(data, train_ids, say)
+        spec, num_frames = ModelSpec.of(config, data, normalizer), config.training.num_frames
         clips, held_out_clips = (spec.clips(data, ids, num_frames) for ids in (train_ids, held_out))
         validation = Validation.draw(clips, held_out_clips, data.metadata, num_clips=512, seed=0)
         clips = place_clips(clips, config.data.device, accelerator.device, say)
@@ -91,7 +91,7 @@ def train(config: TrainConfig, end_part: Callable[[str], None] = lambda part: No
         end_part("prepare")
         if not trainer.fit(checkpoint):
             named = word_of("name", config.name)
-            say(f"interrupted; a checkpoint is written. Go on with resume=true {named}", markup=False)
+            say(f"interrupted; a checkpoint is written. Go on with resume=true {named}")
             raise SystemExit(130)
         end_part("train")
         if not accelerator.is_main_process:

@@ -8,6 +8,7 @@ merge     several datasets into one             split     one into two, by episo
 
 import argparse
 import inspect
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -25,8 +26,9 @@ from lewm.tracking import progress_bar
 
 IMPORT_OPTIONS = {
     "env_id": "the environment that the data are from, as envs:lewm/TwoRoom-v0: gives bounds and state names",
-    "camera": "lerobot: which of several cameras; hdf5: the column of the frames",
-    "states": "lerobot, hdf5: the feature or column of the states, or none; diffusion_policy: none",
+    "camera": "lerobot, minari, robomimic: which of several cameras; hdf5: the column of the frames",
+    "states": "lerobot, hdf5: the feature or column of the states, or none; minari, robomimic: observations, a,b"
+    " (all vectors of numbers), or none; diffusion_policy: none",
     "action_columns": "video_folder: names of the actions in the CSV, a,b,c (those that begin with action)",
     "state_columns": "video_folder: names of the states in the CSV, or none (those that begin with state)",
     "action": "lerobot: the feature of the actions (action)",
@@ -134,11 +136,20 @@ def run_convert(args: argparse.Namespace, console: Console) -> None:
         raise InputError(f"{args.out} exists already: remove it, or give another output")
     source = open_source(args)
     metadata = source.metadata.declaring(args.angles, args.velocities)
-    with progress_bar(console) as progress, EXPORTERS[args.out_format](args.out, metadata) as writer:
-        copy(source, writer, progress, "converting")
+    say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
+    num_notes = len(source.notes)
     for note in source.notes:
-        console.print(note, soft_wrap=True)
-    console.print(f"{len(source):,} episodes: {args.out}", soft_wrap=True, highlight=False)
+        say(note)
+    with progress_bar(console) as progress, EXPORTERS[args.out_format](args.out, metadata) as writer:
+        copied = copy(source, writer, progress, "converting")
+    for note in source.notes[num_notes:]:
+        say(note)
+    for dim, highest in copied.choices.items():
+        say(
+            f"{metadata.action_names[dim]} is a whole number from 0 to {highest}: it looks like a discrete choice, and"
+            " is taken as one continuous dimension; if its numbers have no order, give each its own column of 0 and 1"
+        )
+    say(f"{copied.num_episodes:,} episodes: {args.out}")
 
 
 def open_source(args: argparse.Namespace) -> Source:

@@ -15,10 +15,9 @@ from rich.console import Console
 
 from lewm.config import ImportCheckpointConfig, RecordingConfig, TrainConfig, save
 from lewm.config.command_line import program
-from lewm.data.clips import split_dataset, training_actions
+from lewm.data.clips import fit_normalizer, split_dataset
 from lewm.data.episodes import Episodes
 from lewm.data.identity import choose_path, open_dataset
-from lewm.data.normalize import ActionNormalizer
 from lewm.errors import InputError
 from lewm.files import run_lock, write_json
 from lewm.models import ViTEncoder
@@ -48,7 +47,7 @@ def main(config: ImportCheckpointConfig) -> None:
     training = replace(training, env=replace(training.env, frameskip=frameskip(released, data)))
 
     train_ids, _ = split_dataset(data, training.data.val_fraction, training.data.split_seed)
-    spec = ModelSpec.of(training, data, ActionNormalizer.fit(training_actions(data, train_ids)))
+    spec = ModelSpec.of(training, data, fit_normalizer(data, train_ids, say))
     model = spec.build_model()
     released.load_into(model)
     cast(ViTEncoder, model.encoder).normalize_by(config.pixel_mean, config.pixel_std)

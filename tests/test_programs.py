@@ -298,6 +298,21 @@ def test_an_interrupted_training_ends_with_130_and_goes_on_to_the_same_weights_a
     assert outcomes(tmp_path / "tiny") == outcomes(tiny)
 
 
+def test_a_resumed_run_keeps_the_action_statistics_that_it_was_begun_with(tmp_path, two_room_data, monkeypatch):
+    arguments = arguments_in(tmp_path, two_room_data)
+    with monkeypatch.context() as patched:
+        patched.setattr(model_spec, "Clips", InterruptedClips)
+        assert run_program(train.main, *arguments) == 130
+    file = latest_checkpoint(tmp_path / "tiny") / "model.json"
+    described = json.loads(file.read_text())
+    described["normalizer"]["std"] = [0.25, 0.75]  # as another version may have fitted them
+    file.write_text(json.dumps(described))
+    assert run_program(train.main, *arguments, "resume=true") is None
+    last = Checkpoint.open(latest_checkpoint(tmp_path / "tiny"))
+    assert last.path != file.parent
+    assert last.spec.normalizer.std == (0.25, 0.75)
+
+
 def test_resuming_a_finished_run_evaluates_it_again_and_trains_nothing(copied, tiny, two_room_data):
     (copied / "results.json").unlink()
     before = snapshot(copied / "checkpoints")
@@ -710,7 +725,7 @@ def test_the_papers_experiment_says_how_much_disk_it_needs_before_it_collects(tm
     def record_nothing(*_):
         raise InputError(f"recording begins after: {capsys.readouterr().out!r}")
 
-    monkeypatch.setattr(collection, "Recorder", record_nothing)
+    monkeypatch.setattr(collection, "ChunkRecorder", record_nothing)
     arguments = ("experiment=paper", f"env={env}", f"data.root={tmp_path}/data", f"output_dir={tmp_path}/runs")
     code = run_program(train.main, *arguments, "device=cpu", "name=paper")
     assert_one_line_error(code, "recording begins after", "GB are free in")

@@ -1,6 +1,7 @@
 """Clips: T frames, K env steps apart, with the action blocks between them."""
 
 import mmap
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch.utils.data import Dataset
 
 from lewm.clip import Clip
 from lewm.data.episodes import Episodes
-from lewm.data.normalize import ActionNormalizer, pack_actions
+from lewm.data.normalize import ActionNormalizer, constant_dims, pack_actions
 from lewm.errors import InputError
 
 
@@ -34,6 +35,23 @@ def split_dataset(data: Episodes, val_fraction: float, seed: int) -> tuple[NDArr
 def training_actions(episodes: Episodes, episode_ids: NDArray) -> NDArray[np.float32]:
     """(F, a) raw actions of the given episodes, for ActionNormalizer.fit."""
     return np.concatenate([episodes.actions[episodes.index.actions(episode)] for episode in episode_ids])
+
+
+def fit_normalizer(data: Episodes, episode_ids: NDArray, tell: Callable[[str], Any]) -> ActionNormalizer:
+    """Fits action statistics to the given episodes, and tells in one line which dimensions are constant in them.
+
+    Args:
+      data: the dataset.
+      episode_ids: (E,) the training split.
+      tell: takes the line, if there is one.
+    """
+    actions = training_actions(data, episode_ids)
+    if constant := [data.metadata.action_names[i] for i in constant_dims(actions)]:
+        tell(
+            f"constant in the training episodes of {data.path}: {', '.join(constant)}. Nothing can be learned of what"
+            " other values would do, and plans stay near these"
+        )
+    return ActionNormalizer.fit(actions)
 
 
 class Clips(Dataset[Clip]):

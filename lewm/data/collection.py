@@ -18,7 +18,7 @@ from lewm.config import EnvConfig, build
 from lewm.data.episode_arrays import Episode
 from lewm.data.episode_writer import EpisodeWriter
 from lewm.data.metadata import Metadata
-from lewm.data.recording import Expert, Recorder, ReplayExpert
+from lewm.data.recording import ChunkRecorder, Expert, ReplayExpert
 from lewm.data.sources import describe_sources
 from lewm.data.workers import Workers
 from lewm.errors import InputError
@@ -63,7 +63,7 @@ def collect(
     if num_workers is not None and num_workers < 1:
         raise InputError(f"num_workers={num_workers} must be at least 1")
     with (
-        closing(Recorder(env_config, expert)) as recorder,
+        closing(ChunkRecorder(env_config, expert)) as recorder,
         EpisodeWriter(path, describe(env_config, expert, recorder), resumable=True) as writer,
     ):
         try:
@@ -99,7 +99,7 @@ def _say(progress: Progress, line: str) -> None:
     progress.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def describe(env_config: EnvConfig, expert: Expert, recorder: Recorder) -> Metadata:
+def describe(env_config: EnvConfig, expert: Expert, recorder: ChunkRecorder) -> Metadata:
     """Metadata of what is collected: all that its bytes depend on."""
     single = recorder.single
     return Metadata(
@@ -147,7 +147,7 @@ def _record_rest(
     writer: EpisodeWriter,
     env_config: EnvConfig,
     expert: Expert,
-    recorder: Recorder,
+    recorder: ChunkRecorder,
     progress: Progress,
     num_workers: int,
 ) -> None:
@@ -172,7 +172,7 @@ def _record_rest(
             progress.update(bar, completed=writer.num_episodes, description=description)
 
 
-def _chunks(recorder: Recorder, numbers: range) -> Iterator[Iterator[tuple[Episode, bytes]]]:
+def _chunks(recorder: ChunkRecorder, numbers: range) -> Iterator[Iterator[tuple[Episode, bytes]]]:
     """Records chunks in this process, as Workers do in theirs."""
     for number in numbers:
         yield ((episode, episode.digest()) for episode in recorder.chunk(number))

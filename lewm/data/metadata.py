@@ -95,6 +95,12 @@ class Metadata:
             raise InputError(f"there is no field {min(unknown)!r}")
         return cls(**values)
 
+    @property
+    def action_names(self) -> list[str]:
+        """Name of each action dimension: those of the files that were imported, else numbered ones."""
+        names = self.collection.get("imported_from", {}).get("action_names")
+        return list(names or (f"action {i}" for i in range(len(self.action_low))))
+
     def declaring(self, angles: str | None, velocities: str | None) -> "Metadata":
         """The same with other angles and velocities, each as names with commas between them; None keeps them."""
         return replace(

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from lewm.errors import InputError
 
-STD_FLOOR = 1e-3
-"""A raw dimension that hardly moves is centred but not blown up."""
+ROUNDING = float(np.finfo(np.float32).eps)
+"""A raw dimension is constant if its std is no more than this share of its largest value."""
+CONSTANT_STD = 1e-3
+"""What stands for the std of a constant dimension, a share of its largest value: it is centred but not blown up."""
 
 
 def pack_actions(actions: Tensor, frameskip: int) -> Tensor:
@@ -27,12 +29,17 @@ def unpack_actions(blocks: Tensor, frameskip: int) -> Tensor:
     return blocks.reshape(*batch, num_blocks * frameskip, width // frameskip)
 
 
+def constant_dims(actions: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Indices of the dimensions that never change in (F, a) raw actions, but for rounding."""
+    return np.flatnonzero(actions.std(0, dtype=np.float64) <= ROUNDING * np.abs(actions).max(0))
+
+
 @dataclass(frozen=True)
 class ActionNormalizer:
     """Mean and standard deviation of each raw action dimension on the training split.
 
     Attributes:
-      mean, std: (a,) in raw action units; std is at least STD_FLOOR where they are fitted.
+      mean, std: (a,) in raw action units.
 
     Raises:
       InputError: they are not equally many finite numbers, or a std is not above 0.
@@ -47,8 +54,14 @@ class ActionNormalizer:
 
     @classmethod
     def fit(cls, actions: NDArray[np.float32]) -> "ActionNormalizer":
-        """(F, a) raw actions of the training split -> their normalizer."""
-        std = np.maximum(actions.std(0, dtype=np.float64), STD_FLOOR)
+        """(F, a) raw actions of the training split -> their normalizer, whatever the unit of each dimension.
+
+        A constant dimension has no spread that could be its unit: a share of its value is taken, or of the largest
+        value of all dimensions where it is 0.
+        """
+        size, std = np.abs(actions).max(0).astype(np.float64), actions.std(0, dtype=np.float64)
+        scale = np.where(size > 0, size, size.max() or 1.0)
+        std[constant_dims(actions)] = CONSTANT_STD * scale[constant_dims(actions)]
         return cls(tuple(actions.mean(0, dtype=np.float64).tolist()), tuple(std.tolist()))
 
     def normalize(self, actions: ArrayLike | Tensor) -> Tensor:

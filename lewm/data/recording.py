@@ -99,7 +99,7 @@ class OneEnv:
         return {key: value[None] for key, value in observation.items()}, {"goal_state": info["goal_state"][None]}
 
 
-class Recorder:
+class ChunkRecorder:
     """Records the chunks of a collection: episodes of an environment's own vector form side by side, others alone.
 
     Attributes:

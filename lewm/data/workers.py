@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lewm.config import EnvConfig
 from lewm.data.episode_arrays import Episode, EpisodeArrays
 from lewm.data.episode_index import EpisodeIndex
-from lewm.data.recording import Expert, Recorder
+from lewm.data.recording import ChunkRecorder, Expert
 from lewm.processes import answer, start_worker
 
 
@@ -43,7 +43,7 @@ class Workers:
     only the process that uses this class, which then ends the others.
 
     Args:
-      config, expert: arguments of the Recorder.
+      config, expert: arguments of the ChunkRecorder.
       num_workers: number of processes.
       folder: where there is room for 2 * num_workers chunks.
     """
@@ -128,12 +128,12 @@ def serve(fileno: int) -> None:
     """The main function of a worker process: makes a recorder, and records the chunks that it is asked for."""
 
     def begin(arguments: tuple[EnvConfig, Expert]) -> Callable[[Job], Result]:
-        return partial(_record, Recorder(*arguments))
+        return partial(_record, ChunkRecorder(*arguments))
 
     answer(fileno, begin)
 
 
-def _record(recorder: Recorder, job: Job) -> Result:
+def _record(recorder: ChunkRecorder, job: Job) -> Result:
     """Records a chunk into its scratch file: frames, then states, then actions of all of its episodes."""
     lengths, digests, states, actions = [], [], [], []
     with open(job.scratch, "r+b", buffering=0, closefd=False) as file:

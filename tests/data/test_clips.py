@@ -2,17 +2,21 @@
 
 import mmap
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from lewm.data.clips import Clips, as_batch, split_episodes, training_actions
+from lewm.data.clips import Clips, as_batch, fit_normalizer, split_episodes, training_actions
+from lewm.data.episode_writer import EpisodeWriter
+from lewm.data.episodes import Episodes
 from lewm.data.normalize import ActionNormalizer
 from lewm.data.sampler import StepSampler
 from lewm.errors import InputError
 from tests.conftest import COUNTING_LENGTHS
+from tests.fakes import COUNTING_METADATA, counting_episode
 
 UNCHANGED = ActionNormalizer(mean=(0.0, 0.0), std=(1.0, 1.0))
 ALL_EPISODES = np.arange(len(COUNTING_LENGTHS))
@@ -176,3 +180,20 @@ def test_a_single_episode_cannot_be_split():
 def test_training_actions_are_those_of_the_given_episodes(counting_data):
     actions = training_actions(counting_data, np.array([1, 3]))
     assert actions[:, 1].tolist() == [*range(100, 103), *range(300, 307)]
+
+
+def test_a_constant_dimension_is_named_when_statistics_are_made(tmp_path, counting_data):
+    lines = []
+    fitted = fit_normalizer(counting_data, np.array([1, 3]), lines.append)
+    assert fitted == ActionNormalizer.fit(training_actions(counting_data, np.array([1, 3])))
+    assert lines == []
+    metadata = replace(COUNTING_METADATA, collection={"imported_from": {"action_names": ["turn [rad]", "speed"]}})
+    with EpisodeWriter(tmp_path / "data", metadata) as writer:
+        for number, turn in enumerate((7, 7, 9)):
+            pixels, states, actions = counting_episode(number, 5)
+            writer.append(pixels, states, np.stack([np.full(5, turn), actions[:, 0]], 1))
+    data = Episodes(tmp_path / "data")
+    fit_normalizer(data, np.array([0, 2]), lines.append)
+    assert lines == []  # the two episodes differ
+    fit_normalizer(data, np.array([0, 1]), lines.append)
+    assert [str(data.path) in line and "turn [rad]. " in line and "speed" not in line for line in lines] == [True]

@@ -13,7 +13,7 @@ from lewm.config import build
 from lewm.data import collection, recording
 from lewm.data.collection import collect
 from lewm.data.episodes import Episodes
-from lewm.data.recording import NUM_ENVS, Recorder, record
+from lewm.data.recording import NUM_ENVS, ChunkRecorder, record
 from lewm.data.workers import Workers
 from lewm.errors import InputError
 from tests.conftest import collect_two_room
@@ -96,7 +96,7 @@ def test_more_replays_than_there_are_variants_are_refused(tmp_path):
 def test_recordings_of_another_environment_are_refused(tmp_path):
     config, expert = replay_config(write_npz(tmp_path / "a"), 5)
     with pytest.raises(InputError, match="recordings of another environment"):
-        Recorder(replace(ENVS["two_room"], collection=config.collection), expert)
+        ChunkRecorder(replace(ENVS["two_room"], collection=config.collection), expert)
 
 
 def test_recorded_actions_lead_from_each_recorded_state_to_the_next(two_room_data):
@@ -145,7 +145,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path, env, num_wor
 @pytest.mark.parametrize("env", ["Walk", "WalkVector"])
 def test_a_chunk_does_not_depend_on_those_that_were_recorded_before_it(env):
     config = walk_config(num_episodes=2 * NUM_ENVS, max_steps=4, env=env)
-    used, fresh = Recorder(config, Walker()), Recorder(config, Walker())
+    used, fresh = ChunkRecorder(config, Walker()), ChunkRecorder(config, Walker())
     for number in (0, 1):
         list(used.chunk(number))
     for episode, expected in zip(used.chunk(1), fresh.chunk(1), strict=True):
@@ -167,9 +167,9 @@ def test_a_chunk_does_not_depend_on_what_its_process_has_recorded(tmp_path, name
 
 def test_episodes_of_large_frames_are_recorded_in_smaller_chunks(monkeypatch):
     monkeypatch.setattr(recording, "CHUNK_BYTES", 10 * 7 * 48 * 48 * 3)
-    assert Recorder(walk_config(100, max_steps=6, env="WalkVector"), Walker()).chunk_size == 10
-    assert Recorder(walk_config(100, max_steps=700, env="WalkVector"), Walker()).chunk_size == 1
-    assert Recorder(walk_config(100, max_steps=6, env="Walk"), Walker()).chunk_size == 1
+    assert ChunkRecorder(walk_config(100, max_steps=6, env="WalkVector"), Walker()).chunk_size == 10
+    assert ChunkRecorder(walk_config(100, max_steps=700, env="WalkVector"), Walker()).chunk_size == 1
+    assert ChunkRecorder(walk_config(100, max_steps=6, env="Walk"), Walker()).chunk_size == 1
 
 
 def test_another_seed_gives_other_episodes(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lewm.data.normalize import STD_FLOOR, ActionNormalizer, pack_actions, unpack_actions
+from lewm.data.normalize import ActionNormalizer, constant_dims, pack_actions, unpack_actions
 from lewm.errors import InputError
 
 
@@ -41,10 +41,48 @@ def test_normalized_actions_have_mean_0_and_standard_deviation_1(normalizer):
 
 def test_a_constant_dimension_is_centred_and_not_blown_up(normalizer):
     normalizer, actions = normalizer
-    assert normalizer.std[2] == STD_FLOOR
+    assert constant_dims(actions).tolist() == [2]
     assert normalizer.normalize(actions)[:, 2].abs().max() < 1e-3
     moved = normalizer.normalize([10.0, -3.0, 0.701])[2]
     assert 0.5 < moved < 2
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 1e-6, 1e6])
+def test_normalized_actions_and_bounds_do_not_depend_on_the_unit(normalizer, unit):
+    in_ones, actions = normalizer
+    scaled = (actions.astype(np.float64) * unit).astype(np.float32)
+    in_units = ActionNormalizer.fit(scaled)
+    assert constant_dims(scaled).tolist() == [2]
+    torch.testing.assert_close(in_units.normalize(scaled).std(0, correction=0)[:2], torch.ones(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(in_units.normalize(scaled), in_ones.normalize(actions), atol=1e-3, rtol=1e-5)
+    low, high = np.array([-20.0, -20.0, -20.0]), np.array([20.0, 20.0, 20.0])
+    for bound, expected in zip(
+        in_units.block_bounds(unit * low, unit * high, 2), in_ones.block_bounds(low, high, 2), strict=True
+    ):
+        torch.testing.assert_close(bound, expected, atol=1e-3, rtol=1e-5)
+
+
+def test_a_dimension_that_moves_by_rounding_is_constant_and_one_that_moves_little_is_not():
+    steps = np.arange(1000)
+    rounded = np.where(steps % 2, np.float32(0.7), np.nextafter(np.float32(0.7), np.float32(1)))
+    little = 1000 + 1e-3 * (steps % 2)
+    actions = np.stack([rounded, little], 1).astype(np.float32)
+    assert constant_dims(actions).tolist() == [0]
+    assert ActionNormalizer.fit(actions).std[1] == pytest.approx(5e-4, rel=0.1)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6])
+def test_a_dimension_that_is_always_0_has_a_unit_like_the_others(unit):
+    actions = np.zeros((100, 2), np.float32)
+    actions[::2, 0] = unit
+    assert ActionNormalizer.fit(actions).std == pytest.approx((unit / 2, 1e-3 * unit))
+    assert ActionNormalizer.fit(np.zeros((100, 2), np.float32)).std == (1e-3, 1e-3)
+
+
+def test_the_normalizer_of_a_moving_dimension_is_its_plain_mean_and_deviation(normalizer):
+    normalizer, actions = normalizer
+    assert normalizer.mean[:2] == tuple(actions[:, :2].mean(0, dtype=np.float64))
+    assert normalizer.std[:2] == tuple(actions[:, :2].std(0, dtype=np.float64))
 
 
 def test_denormalizing_inverts_normalizing(normalizer):

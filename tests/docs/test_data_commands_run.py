@@ -10,10 +10,12 @@ import train
 from lewm.data.episodes import Episodes
 from scripts import collect, data
 from tests import replay_buffers
+from tests.data.convert import test_importers_minari, test_importers_robomimic
 from tests.data.films import write_video
-from tests.docs.pages import commands, program_and_arguments
+from tests.docs.pages import blocks, commands, program_and_arguments
 from tests.programs import TINY_TRAINING, run_program
 
+RECORDER = next(block.text for block in blocks("python") if "import Recorder" in block.text)
 COMMANDS = [command for page, command in commands() if page == "docs/data.md"]
 NUM_RECORDINGS = 6
 TRAINING = [word for word in TINY_TRAINING if not word.startswith(("name=", "env."))]
@@ -46,8 +48,11 @@ def folder(tmp_path_factory, two_room_data) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     record(folder / "recordings", two_room_data)
     replay_buffers.write_zarr(folder / "pusht_cchi_v7_replay.zarr")
+    test_importers_minari.write(folder / "pendulum" / "random-v0")
+    test_importers_robomimic.write(folder / "lift.hdf5")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        exec(RECORDER, {})
         assert {command: give(command) for command in COMMANDS} == dict.fromkeys(COMMANDS)
     return folder
 
@@ -75,5 +80,18 @@ def test_datasets_are_merged_and_split_and_exported(folder: Path) -> None:
     assert any((folder / "preview").iterdir())
 
 
-def test_a_model_is_trained_on_them(folder: Path) -> None:
-    assert (folder / "runs" / "mine" / "results.json").exists()
+def test_what_a_loop_has_played_is_a_dataset(folder: Path) -> None:
+    pendulum = Episodes(folder / "data" / "pendulum")
+    assert (pendulum.lengths.tolist(), pendulum.metadata.frame_size) == ([50] * 8, 64)
+    np.testing.assert_allclose(np.linalg.norm(pendulum.states[:, :2], axis=1), 1, atol=1e-6)  # cosine and sine
+
+
+@pytest.mark.parametrize(("name", "num_states"), [("minari", 3), ("lift", 3)])
+def test_files_of_others_become_datasets(folder: Path, name: str, num_states: int) -> None:
+    data = Episodes(folder / "data" / name)
+    assert (len(data), data.states.shape[1]) == (3, num_states)
+
+
+@pytest.mark.parametrize("name", ["mine", "pendulum"])
+def test_a_model_is_trained_on_them(folder: Path, name: str) -> None:
+    assert (folder / "runs" / name / "results.json").exists()

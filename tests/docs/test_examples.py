@@ -35,6 +35,9 @@ def example_with(words: str) -> dict[str, Any]:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_runs(home, monkeypatch, example):
     monkeypatch.chdir(home)
+    if "import minari" in EXAMPLES[example].text:
+        pytest.importorskip("minari")
+        monkeypatch.setenv("MINARI_DATASETS_PATH", str(home))
     assert run_example(EXAMPLES[example])
 
 

@@ -136,6 +136,32 @@ def test_a_folder_of_videos_becomes_a_dataset(tmp_path, capsys):
     assert "imported/takes" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("numbers", "is_told"), [((0, 3), True), ((0, 1), False), ((1, 3), False), ((0, 200), False)])
+def test_whole_numbers_from_0_are_told_of_as_a_discrete_choice(tmp_path, capsys, numbers, is_told):
+    write_video(tmp_path / "takes" / "a.mp4", frames_of(0, 5))
+    rows = [f"{number},{0.1 + number}" for number in (*numbers, *numbers, "None")[:4]] + ["None,None"]
+    (tmp_path / "takes" / "a.csv").write_text("\n".join(["action_key,action_x", *rows]))
+    assert run("convert", tmp_path / "takes", tmp_path / "out", "--from", "video_folder") is None
+    printed = capsys.readouterr().out
+    assert ("action_key is a whole number from 0 to 3: it looks like a discrete choice" in printed) == is_told
+    assert "action_x is" not in printed
+
+
+def test_episodes_that_cannot_be_read_are_left_out_where_that_is_asked_for(tmp_path, capsys):
+    for number, length in enumerate(LENGTHS):
+        write_video(tmp_path / "takes" / f"{number}.mp4", frames_of(number, length))
+        (tmp_path / "takes" / f"{number}.csv").write_text("action\n" + "\n".join(map(str, range(length))))
+    (tmp_path / "takes" / "1.mp4").write_bytes(b"")
+    convert = ("convert", tmp_path / "takes", tmp_path / "out", "--from", "video_folder")
+    assert_one_line_error(run(*convert), "1.mp4 is not a whole video")
+    assert not (tmp_path / "out").exists()
+    assert run(*convert, "--skip") is None
+    assert Episodes(tmp_path / "out").lengths.tolist() == [LENGTHS[0] - 1, LENGTHS[2] - 1]
+    printed = capsys.readouterr().out
+    for words in ("actions: action; states: none", "left out: ", "1.mp4", "1 of 3 episodes left out", "2 episodes: "):
+        assert words in printed, words
+
+
 def test_demonstrations_are_imported_with_frames_that_are_drawn_anew(tmp_path, capsys):
     path = write_zarr(tmp_path / "replay.zarr")
     options = ("--from", "diffusion_policy", "--env-id", "envs:lewm/PushT-v0", "--render", "--frame-size", 48)
@@ -193,6 +219,10 @@ def test_parts_of_a_split_merge_to_the_whole(tmp_path, two_room_data):
         ("convert", "{there}/none", "{there}/out", "--from", "diffusion_policy"),
         ("convert", "{there}/folder", "{there}/out", "--from", "diffusion_policy"),
         ("convert", "{there}/file.h5", "{there}/out", "--from", "diffusion_policy"),
+        ("convert", "{there}/folder", "{there}/out", "--from", "minari"),
+        ("convert", "{there}/none", "{there}/out", "--from", "minari"),
+        ("convert", "{there}/folder/inner.h5", "{there}/out", "--from", "robomimic"),
+        ("convert", "{there}/none.h5", "{there}/out", "--from", "robomimic"),
         ("convert", "{there}/folder", "{there}/out", "--from", "video_folder"),
         ("convert", "{there}/none", "{there}/out", "--from", "video_folder"),
         ("merge", "{there}/out", "{there}", "{there}"),
@@ -248,7 +278,13 @@ def test_an_option_without_a_meaning_is_refused(tmp_path, two_room_data, options
 
 @pytest.mark.parametrize(
     ("module", "format"),
-    [("h5py", "hdf5"), ("hdf5plugin", "hdf5"), ("pyarrow.parquet", "lerobot"), ("zarr", "diffusion_policy")],
+    [
+        ("h5py", "hdf5"),
+        ("hdf5plugin", "hdf5"),
+        ("h5py", "robomimic"),
+        ("pyarrow.parquet", "lerobot"),
+        ("zarr", "diffusion_policy"),
+    ],
 )
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(tmp_path, monkeypatch, module, format):
     monkeypatch.setitem(sys.modules, module, None)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from lewm.data.episodes import Episodes
 from lewm.errors import InputError
 
 UNCHANGED = Resize()
+MOST_CHOICES = 32
+"""Whole numbers from 0 to less than this, and at least 2, look like a discrete choice; more are rather pixels."""
 
 
 class Writer(Protocol):
@@ -60,12 +62,33 @@ class NativeSource:
             yield episode._replace(pixels=self._resize(episode.pixels))
 
 
-def copy(source: Source, writer: Writer, progress: Progress, what: str) -> None:
+class Copied(NamedTuple):
+    """What copy() has written.
+
+    Attributes:
+      num_episodes: episodes.
+      choices: of each action dimension that looks like a discrete choice, its index and its largest number.
+    """
+
+    num_episodes: int
+    choices: dict[int, int]
+
+
+def copy(source: Source, writer: Writer, progress: Progress, what: str) -> Copied:
     """Appends every episode of `source` to `writer`."""
     bar = progress.add_task(what, total=len(source), unit="episodes")
+    lowest, highest, are_whole = [], [], []
     for episode in source:
         writer.append(*episode)
+        lowest.append(episode.actions.min(0))
+        highest.append(episode.actions.max(0))
+        are_whole.append((episode.actions == np.round(episode.actions)).all(0))
         progress.advance(bar)
+    if not are_whole:
+        return Copied(0, {})
+    low, high = np.min(lowest, 0), np.max(highest, 0)
+    is_choice = np.all(are_whole, 0) & (low == 0) & (high >= 2) & (high < MOST_CHOICES)
+    return Copied(len(are_whole), {i: int(high[i]) for i in np.flatnonzero(is_choice).tolist()})
 
 
 def merge(paths: Sequence[Path], out: Path, progress: Progress) -> None:

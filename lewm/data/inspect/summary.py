@@ -26,10 +26,10 @@ def summary_tables(data: Episodes) -> Iterator[Table]:
     """Everything in a few tables: the dataset, its actions, its states."""
     yield _pairs(_general(data))
     low, high = data.metadata.action_low, data.metadata.action_high
-    names = data.metadata.collection.get("imported_from", {}).get("action_names")
-    names = names or [f"action {i}" for i in range(data.actions.shape[1])]
     change = np.median(np.abs(_action_changes(data)), 0).tolist()
-    yield _numbers("actions", names, data.actions, {"low": low, "high": high, "median change a step": change})
+    yield _numbers(
+        "actions", data.metadata.action_names, data.actions, {"low": low, "high": high, "median change a step": change}
+    )
     if data.metadata.state_names:
         yield _numbers("states", data.metadata.state_names, data.states, {})
         yield _movements_table(data)

@@ -150,7 +150,7 @@ def content_faults(
             yield Fault("action", _first(actions, ~finite, "action", episode))
         if bounds:
             low, high = bounds
-            slack = 1e-6 * np.maximum(1, np.abs(high - low))
+            slack = 1e-6 * np.maximum(high - low, np.maximum(np.abs(low), np.abs(high)))  # in any unit
             outside = (actions < low - slack) | (actions > high + slack)
             if outside.any():
                 dim = np.argwhere(outside)[0, 1]

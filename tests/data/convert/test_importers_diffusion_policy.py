@@ -39,7 +39,7 @@ def test_of_an_environment_targets_become_its_actions_and_numbers_have_its_names
     assert (source.metadata.env_id, source.metadata.state_names) == (PUSH_T, NAMES)
     assert (source.metadata.angles, source.metadata.velocities) == (["block_angle"], [])
     assert (source.metadata.action_low, source.metadata.action_high) == ([-1, -1], [1, 1])
-    assert source.notes == []
+    assert source.notes == ["frames: img; actions: action; states: state"]
 
 
 def test_actions_beyond_the_bounds_are_clipped_and_counted(tmp_path):
@@ -47,7 +47,7 @@ def test_actions_beyond_the_bounds_are_clipped_and_counted(tmp_path):
     episodes[2][1][1] += (400, 0)
     source = DiffusionPolicySource(write_zarr(tmp_path / "a", episodes), KEPT, env_id=PUSH_T)
     assert list(source)[2].actions[1, 0] == 1
-    assert source.notes == [
+    assert source.notes[1:] == [
         f"1 of {sum(LENGTHS) - len(LENGTHS)} actions were beyond the bounds of {PUSH_T} and are clipped"
     ]
 
@@ -90,6 +90,21 @@ def test_a_number_that_is_not_finite_is_refused_with_its_place(tmp_path):
         DiffusionPolicySource(write_zarr(tmp_path / "a", episodes), KEPT)
 
 
+def test_episodes_that_cannot_be_read_are_left_out_counted_and_named(tmp_path):
+    episodes = recordings()
+    episodes[1][1][2, 1] = np.nan
+    episodes[3][0][0, 0] = np.inf
+    source = DiffusionPolicySource(write_zarr(tmp_path / "a", episodes), KEPT, skip=True)
+    lengths = [length for number, length in enumerate(LENGTHS) if number not in (1, 3)]
+    assert [len(episode.pixels) for episode in source] == lengths
+    assert [note.partition(" in row")[0] for note in source.notes[1:]] == [
+        "left out: action 1",
+        f"1 of {len(LENGTHS)} episodes left out",
+        "left out: state 0",
+        f"1 of {len(LENGTHS) - 1} episodes left out",
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -97,7 +112,7 @@ def test_a_number_that_is_not_finite_is_refused_with_its_place(tmp_path):
         ({"meta/episode_ends": np.array([6, 5, 76])}, "episode_ends in .* do not rise to its 76 rows"),
         ({"meta/episode_ends": np.array([6, 75])}, "episode_ends in .* do not rise to its 76 rows"),
         ({"data/state": np.zeros((75, 5))}, "different numbers of rows"),
-        ({"data/state": np.zeros((76, 5), bool)}, "'data/state' in .* is bool: give numbers"),
+        ({"data/state": np.zeros((76, 5), complex)}, "'data/state' in .* is complex128: give numbers"),
         ({"data/img": np.zeros((76, 9, 9))}, "frames in .* are \\(76, 9, 9\\)"),
         ({"data/img": None}, "has no frames: give --render"),
     ],

@@ -193,7 +193,38 @@ def test_a_damaged_frame_is_refused_with_its_episode(tmp_path):
 def test_episodes_without_an_action_are_left_out_and_told_of(tmp_path):
     source = HDF5Source(write(tmp_path / "a.h5", lengths=(5, 1, 9)), KEPT)
     assert len(source) == len(list(source)) == 2
-    assert source.notes == ["1 episodes of less than 2 rows left out"]
+    assert source.notes[1:] == ["1 episodes of less than 2 rows left out"]
+
+
+def test_the_columns_that_are_taken_and_those_that_are_not_are_told(tmp_path):
+    source = HDF5Source(write(tmp_path / "a.h5"), KEPT)
+    assert source.notes == ["frames: pixels; actions: action; states: state; left out: ep_idx, proprio, step_idx"]
+
+
+def test_booleans_are_0_and_1(tmp_path):
+    action = np.arange(2 * 17).reshape(17, 2) % 3 == 0
+    episodes = list(HDF5Source(write(tmp_path / "a.h5", action=action), KEPT))
+    np.testing.assert_array_equal(episodes[1].actions, action[5:7])
+
+
+@pytest.mark.parametrize(("column", "row"), [("action", 6), ("state", 7)])
+def test_an_episode_with_a_nan_is_left_out_counted_and_named(tmp_path, column, row):
+    values = np.concatenate([rows_of(number, length)[column] for number, length in enumerate(LENGTHS)])
+    values[row, 1] = np.nan
+    path = write(tmp_path / "a.h5", **{column: values})
+    source = HDF5Source(path, KEPT, skip=True)
+    assert [episode.states[0, 0] for episode in source] == [0, 2]
+    assert [note[:43] for note in source.notes[1:]] == [
+        f"left out: {column} 1 in row {row - 5} of episode 1 in "[:43],
+        "1 of 3 episodes left out",
+    ]
+
+
+def test_bounds_are_those_of_the_episodes_that_are_not_left_out(tmp_path):
+    actions = np.concatenate([rows_of(number, length)["action"] for number, length in enumerate(LENGTHS)])
+    actions[9, 0], actions[10, 0] = np.nan, 1e9
+    source = HDF5Source(write(tmp_path / "a.h5", action=actions), KEPT, skip=True)
+    assert (len(source), source.metadata.action_high) == (2, [3, 101])
 
 
 def export(data, path):

@@ -72,6 +72,19 @@ def test_an_action_out_of_the_bounds_of_the_environment_is_found(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-6])
+def test_bounds_are_checked_in_any_unit(tmp_path, unit):
+    def change(episodes):
+        for episode in episodes:
+            episode["actions"] = (episode["actions"] * unit).astype(np.float32)
+
+    bounds = {"action_low": [0.0, 0.0], "action_high": [4.0 * unit, 255.0 * unit]}
+    path = write(tmp_path / "data", change, **bounds)
+    assert [message[:33] for kind, message in faults_of(path) if kind == "bounds"] == [
+        "action 0 in row 5 of episode 1 is"
+    ]
+
+
 def test_an_action_that_never_changes_is_found(tmp_path):
     def change(episodes):
         for episode in episodes:

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from lewm.data.convert.importers.source import (
     Recorded,
-    action_bounds,
     as_columns,
     check_finite,
     env_config,
     imported_metadata,
     numbered,
+    read_actions,
+    readable,
     require,
+    taken,
 )
 from lewm.data.convert.resizing import BLOCK, Resize
 from lewm.data.episode_arrays import Episode
@@ -42,6 +44,7 @@ class DiffusionPolicySource:
       targets then, which become the environment's own actions, clipped to its bounds.
     states: "none" for no states.
     render: whether the environment draws the frames anew from the states, in the size of `resize`.
+    skip: whether episodes that cannot be read are left out and noted.
     """
 
     def __init__(
@@ -52,8 +55,9 @@ class DiffusionPolicySource:
         env_id: str | None = None,
         states: str | None = None,
         render: bool = False,
+        skip: bool = False,
     ) -> None:
-        self.path, self._resize = path, resize
+        self.path, self._resize, self._skip = path, resize, skip
         if states not in (None, "none"):
             raise InputError(f"--states {states} has no meaning with --from diffusion_policy, but for none")
         if render and (env_id is None or resize.frame_size is None):
@@ -63,7 +67,9 @@ class DiffusionPolicySource:
             raise InputError(f"{path} has no frames: give --render, --env-id and --frame-size to have them drawn")
         self._ends = self._read_ends()
         self._episodes = [i for i in range(len(self._ends)) if self._length(i) >= 2]
-        self.notes = []
+        has_states = states is None
+        frames = "drawn by the environment" if render else "img"
+        self.notes = [taken(["action"], ["state"] if has_states else [], frames)]
         if left_out := len(self._ends) - len(self._episodes):
             self.notes.append(f"{left_out} episodes of less than 2 rows left out")
         if not self._episodes:
@@ -71,7 +77,7 @@ class DiffusionPolicySource:
         size = resize.frame_size if render else resize.size_of(*self._columns["img"].shape[1:3])
         assert size is not None
         self._env = None if env_id is None else make_env(env_config(env_id, size, {}))
-        self._render, self._has_states = render, states is None
+        self._render, self._has_states = render, has_states
         self._low, self._high = -np.inf, np.inf
         self.metadata = self._describe(env_id, size)
 
@@ -79,11 +85,13 @@ class DiffusionPolicySource:
         return len(self._episodes)
 
     def __iter__(self) -> Iterator[Episode]:
-        for episode in self._episodes:
-            states = self._states(episode)
-            pixels = self._drawn(states, episode) if self._render else self._frames(episode)
-            kept = states if self._has_states else states[:, :0]
-            yield Episode(pixels, kept, np.clip(self._actions(episode), self._low, self._high))
+        return (episode for _, episode in readable(self._episodes, self._episode, self.notes, skip=self._skip))
+
+    def _episode(self, episode: int) -> Episode:
+        states = self._states(episode)
+        pixels = self._drawn(states, episode) if self._render else self._frames(episode)
+        kept = states if self._has_states else states[:, :0]
+        return Episode(pixels, kept, np.clip(self._actions(episode), self._low, self._high))
 
     def _open(self) -> dict[str, Any]:
         """The columns that there are, unread where they are large."""
@@ -111,7 +119,7 @@ class DiffusionPolicySource:
         ends, num_rows = self._columns["episode_ends"], len(self._columns["action"])
         lengths = {name: int(column.shape[0]) for name, column in self._columns.items() if name != "episode_ends"}
         for name in lengths:
-            if (kind := self._columns[name].dtype).kind not in "fiu":
+            if (kind := self._columns[name].dtype).kind not in "fiub":
                 raise InputError(f"{COLUMNS[name]!r} in {self.path} is {kind}: give numbers")
         if len(set(lengths.values())) > 1:
             raise InputError(f"the columns of {self.path} have different numbers of rows: {lengths}")
@@ -125,7 +133,9 @@ class DiffusionPolicySource:
         return ends.astype(np.int64)
 
     def _describe(self, env_id: str | None, size: int) -> Metadata:
-        low, high = action_bounds(self._recorded(episode).astype(np.float32) for episode in self._episodes)
+        self._episodes, low, high = read_actions(
+            self._episodes, lambda episode: self._recorded(episode).astype(np.float32), self.notes, skip=self._skip
+        )
         first = self._states(self._episodes[0])[0]
         names = numbered("state", len(first)) if self._has_states else []
         recorded = Recorded(self.path, "diffusion_policy", size, low, high, names, {"rendered": self._render})

@@ -6,27 +6,29 @@ some files): it is dropped. Blosc compression is read through hdf5plugin.
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lewm.data.convert.importers.hdf5_file import open_file, read_frames, read_rows
 from lewm.data.convert.importers.source import (
     Recorded,
-    action_bounds,
     as_columns,
     check_finite,
     imported_metadata,
     numbered,
-    require,
+    read_actions,
+    readable,
+    taken,
 )
-from lewm.data.convert.resizing import BLOCK, Resize
+from lewm.data.convert.resizing import Resize
 from lewm.data.episode_arrays import Episode
 from lewm.data.episode_index import EpisodeIndex
 from lewm.data.metadata import Metadata
-from lewm.errors import InputError, one_line
-from lewm.files import NO_LOCKS
+from lewm.errors import InputError
 
 METADATA_ATTRIBUTE = "lewm_metadata"
 """Attribute in which our exporter keeps Metadata, as JSON."""
@@ -41,6 +43,7 @@ class HDF5Source:
     env_id: Gymnasium id of the environment that the data are from, if it can be made.
     camera: the column of the frames.
     states: the column of the states, "none" for no states; None takes the first of STATES that is there.
+    skip: whether episodes that cannot be read are left out and noted.
     """
 
     def __init__(
@@ -51,10 +54,11 @@ class HDF5Source:
         env_id: str | None = None,
         camera: str = "pixels",
         states: str | None = None,
+        skip: bool = False,
     ) -> None:
-        self.path, self._resize, self._camera = path, resize, camera
+        self.path, self._resize, self._camera, self._skip = path, resize, camera, skip
         self.notes: list[str] = []
-        with self._open() as file:
+        with open_file(path) as file:
             self._check_columns(file, ("ep_len", "ep_offset", "action", camera))
             self._lengths, self._offsets = (np.asarray(file[name][:], np.int64) for name in ("ep_len", "ep_offset"))
             self._check_layout(file)
@@ -64,30 +68,21 @@ class HDF5Source:
             if len(self._episodes) == 0:
                 raise InputError(f"{path} has no episode of at least 2 rows: there is no action in it")
             self._states = self._choose_states(file, states)
+            others = sorted(set(file) - {"ep_len", "ep_offset", "action", camera, *self._states})
+            self.notes.insert(0, taken(["action"], self._states, camera, others))
             self.metadata = self._describe(file, env_id)
 
     def __len__(self) -> int:
         return len(self._episodes)
 
     def __iter__(self) -> Iterator[Episode]:
-        with self._open() as file:
-            for episode in self._episodes:
-                frames = [self._resize(block) for block in self._blocks(file, episode)]
-                yield Episode(np.concatenate(frames), self._read_states(file, episode), self._actions(file, episode))
+        with open_file(self.path) as file:
 
-    def _open(self) -> Any:
-        h5py, _ = require("h5py"), require("hdf5plugin")  # which registers its filters when imported
-        if not self.path.is_file():
-            raise InputError(f"there is no file {self.path}: give an .h5 file")
-        try:
-            try:
-                return h5py.File(self.path, "r", locking="best-effort")
-            except OSError as error:
-                if error.errno not in NO_LOCKS:  # of which HDF5's best effort knows one
-                    raise
-                return h5py.File(self.path, "r", locking=False)
-        except OSError as error:
-            raise InputError(f"{self.path} is not a whole HDF5 file ({one_line(error)})") from error
+            def read(episode: int) -> Episode:
+                frames = self._frames(file, episode)
+                return Episode(frames, self._read_states(file, episode), self._actions(file, episode))
+
+            yield from (episode for _, episode in readable(self._episodes, read, self.notes, skip=self._skip))
 
     def _check_columns(self, file: Any, names: tuple[str, ...]) -> None:
         for name in names:
@@ -111,7 +106,7 @@ class HDF5Source:
                 f" {'the next one begins' if first + 1 < len(wrong) else 'the file ends'} at row {ends[first]}: ep_len"
                 " and ep_offset do not add up"
             )
-        if file["action"].dtype.kind not in "fiu":
+        if file["action"].dtype.kind not in "fiub":
             raise InputError(f"'action' in {self.path} is {file['action'].dtype}: give numbers")
         pixels = file[self._camera]
         if len(pixels) != num_rows:
@@ -130,14 +125,15 @@ class HDF5Source:
         else:
             chosen = next((names for names in STATES if all(name in file for name in names)), ())
         for name in chosen:
-            if len(file[name]) != len(file["action"]) or file[name].dtype.kind not in "fiu":
+            if len(file[name]) != len(file["action"]) or file[name].dtype.kind not in "fiub":
                 raise InputError(
                     f"{name!r} in {self.path} is {file[name].dtype} {file[name].shape}: give other --states"
                 )
         return chosen
 
     def _describe(self, file: Any, env_id: str | None) -> Metadata:
-        low, high = action_bounds(self._actions(file, episode) for episode in self._episodes)
+        actions = partial(self._actions, file)
+        self._episodes, low, high = read_actions(self._episodes, actions, self.notes, skip=self._skip)
         names = [name for column in self._states for name in numbered(column, as_columns(file[column][:1]).shape[1])]
         size = self._resize.size_of(*file[self._camera].shape[1:3])
         recorded = Recorded(self.path, "hdf5", size, low, high, names, {"states": list(self._states)})
@@ -149,20 +145,15 @@ class HDF5Source:
             raise InputError(f"{METADATA_ATTRIBUTE} in {self.path} is damaged ({error}): give --env-id") from error
 
     def _read(self, file: Any, column: str, episode: int, begin: int, end: int) -> NDArray[Any]:
-        start = self._offsets[episode]
-        try:
-            rows: NDArray[Any] = file[column][start + begin : start + end]
-        except OSError as error:
-            raise InputError(
-                f"{column!r} of episode {episode} in {self.path} cannot be read: the file is damaged"
-                f" ({one_line(error)})"
-            ) from error
-        return rows
+        start = int(self._offsets[episode])
+        return read_rows(file[column], start + begin, start + end, self._what(column, episode))
 
-    def _blocks(self, file: Any, episode: int) -> Iterator[NDArray[np.uint8]]:
-        length = int(self._lengths[episode])
-        for begin in range(0, length, BLOCK):
-            yield self._read(file, self._camera, episode, begin, min(begin + BLOCK, length))
+    def _what(self, column: str, episode: int) -> str:
+        return f"{column!r} of episode {episode} in {self.path}"
+
+    def _frames(self, file: Any, episode: int) -> NDArray[np.uint8]:
+        start, what = int(self._offsets[episode]), self._what(self._camera, episode)
+        return read_frames(file[self._camera], start, start + int(self._lengths[episode]), self._resize, what)
 
     def _actions(self, file: Any, episode: int) -> NDArray[np.float32]:
         rows = self._read(file, "action", episode, 0, int(self._lengths[episode]) - 1)

@@ -1,9 +1,9 @@
 """Source of episodes: what every importer gives, one episode at a time."""
 
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,20 @@ from lewm.data.metadata import Metadata
 from lewm.environment import make_env
 from lewm.errors import InputError
 
+Name = TypeVar("Name")
+Content = TypeVar("Content")
+
+
+class TooShortError(InputError):
+    """An episode without an action, which every importer leaves out."""
+
 
 class Source(Protocol):
     """Episodes of any origin, in order.
 
     Attributes:
       metadata: metadata of the dataset that they make.
-      notes: lines that whoever converts them should read.
+      notes: lines that whoever converts them should read; iterating may add some.
     """
 
     metadata: Metadata
@@ -102,7 +109,84 @@ def env_config(env_id: str, frame_size: int, kwargs: dict[str, Any]) -> EnvConfi
     return EnvConfig("", env_id, frame_size, frameskip=1, kwargs=kwargs, collection=nothing)
 
 
-def check_finite(rows: NDArray[Any], what: str, path: Path, episode: int) -> None:
+def readable(
+    episodes: Iterable[Name], read: Callable[[Name], Content], notes: list[str], *, skip: bool
+) -> Iterator[tuple[Name, Content]]:
+    """Reads episodes one after another, and leaves out those without an action.
+
+    Args:
+      episodes: what `read` takes.
+      read: gives the content of an episode, or raises InputError.
+      notes: gets a line for each episode that is left out, and one that counts them.
+      skip: whether an episode that cannot be read is left out, too; else its InputError is raised.
+    """
+    num_read, left_out = 0, list[str]()
+    for episode in episodes:
+        try:
+            content = read(episode)
+        except InputError as error:
+            if not skip and not isinstance(error, TooShortError):
+                raise
+            left_out.append(f"left out: {error}")
+            continue
+        num_read += 1
+        yield episode, content
+    if left_out:
+        notes += [*left_out, f"{len(left_out)} of {num_read + len(left_out)} episodes left out"]
+
+
+def first_readable(episodes: Iterable[Name], read: Callable[[Name], Content], *, skip: bool) -> Content:
+    """What `read` gives of the first episode, or of the first that can be read if `skip`."""
+    error: InputError | None = None
+    for episode in episodes:
+        try:
+            return read(episode)
+        except InputError as found:
+            error = error or found
+            if not skip and not isinstance(found, TooShortError):
+                raise
+    raise error or InputError("there is no episode")
+
+
+class ReadActions(NamedTuple, Generic[Name]):
+    """The episodes whose actions can be read, with their (a,) smallest and (a,) largest actions."""
+
+    episodes: list[Name]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+
+def read_actions(
+    episodes: Iterable[Name], read: Callable[[Name], NDArray[np.float32]], notes: list[str], *, skip: bool
+) -> ReadActions[Name]:
+    """Looks at the (L, a) actions of all episodes, at least one, once; the arguments are those of readable().
+
+    InputError: no episode can be read.
+    """
+    extremes: dict[Name, NDArray[np.float32]] = {}
+    for episode, actions in readable(episodes, read, notes, skip=skip):
+        extremes[episode] = np.stack([actions.min(0), actions.max(0)])
+    if not extremes:
+        raise InputError(f"{notes[-2].removeprefix('left out: ')}; no other episode can be read either")
+    if len(widths := {rows.shape[1] for rows in extremes.values()}) > 1:
+        raise InputError(f"the actions of some episodes have {min(widths)} numbers, those of others {max(widths)}")
+    both = np.concatenate(list(extremes.values()))
+    return ReadActions(list(extremes), both.min(0), both.max(0))
+
+
+def taken(actions: Sequence[str], states: Sequence[str], frames: str = "", left_out: Iterable[str] = ()) -> str:
+    """A note on what an importer takes for frames, actions and states, and what it leaves out."""
+    parts = {"frames": [frames] if frames else [], "actions": actions, "states": states or ["none"]}
+    parts |= {"left out": list(left_out)}
+    return "; ".join(f"{part}: {', '.join(names)}" for part, names in parts.items() if names)
+
+
+def is_visible(path: Path) -> bool:
+    """Whether a file is one of the user's: systems leave files of their own whose names begin with a dot."""
+    return not path.name.startswith(".")
+
+
+def check_finite(rows: NDArray[Any], what: str, path: Path, episode: int | str) -> None:
     """InputError that names episode and row, if there is a NaN or an infinite number in rows (N, dim)."""
     if not (finite := np.isfinite(rows)).all():
         row, column = np.argwhere(~finite)[0]
