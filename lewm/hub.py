@@ -1,7 +1,6 @@
 """Trained models on the Hugging Face Hub: download, upload, and the model card. Nothing else here uses a network."""
 
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData, snapsho
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from lewm.errors import InputError
+from lewm.provenance import shown_command
 from lewm.training.model_spec import ModelSpec
 
 FILES = ("*.safetensors", "*.json", "*.yaml", "README.md")
@@ -90,7 +90,7 @@ def model_card(
         f"- Dataset: {env_id}, content hash `{spec.data.content_hash}`",
     ]
     if command := training.get("command"):
-        made.append(f"- Command: `{_shown(command)}`")
+        made.append(f"- Command: `{shown_command(command)}`")
     if commit := training.get("commit"):
         made.append(f"- Commit of lewm: `{commit}`")
     if versions := training.get("versions"):
@@ -153,16 +153,11 @@ def _evaluation(results: Mapping[str, Any] | None) -> str:
         f"- Goals {protocol['offset']} env steps ahead, budget {protocol['budget']}",
         "- *Strict*: over the pairs that are not solved at the start",
         f"- Manifest of the pairs: `{protocol['manifest_hash']}`",
-        f"- Command: `{_shown(identity['command'])}`, commit `{identity['commit']}`",
+        f"- Command: `{shown_command(identity['command'])}`, commit `{identity['commit']}`",
     ]
     if policy := identity.get("policy"):
         lines.append(f"- Planner: {policy['planner']['name']}, goal cost {policy['planning']['goal_cost']}")
     return "\n".join(lines)
-
-
-def _shown(command: Sequence[str]) -> str:
-    """A command as it is typed; the program may be two words."""
-    return " ".join([command[0], *map(shlex.quote, command[1:])])
 
 
 def _rate(rate: Mapping[str, Any]) -> str:

@@ -2,14 +2,21 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 UNKNOWN = "unknown"
+
+LAUNCHERS = ("accelerate", "torchrun")
+"""Programs that start the ranks of a training."""
 
 _CODE = ("train.py", "lewm", "envs", "configs", "manifests", "scripts", "hydra_plugins")
 """Files and folders of the repository that decide results; edits elsewhere do not make it dirty."""
@@ -19,10 +26,29 @@ def describe_process() -> dict[str, Any]:
     """The command, the commit of the code and the versions that a result depends on. Never an error."""
     packages = ("torch", "timm", "accelerate", "numpy", "gymnasium", "lewm")
     return {
-        "command": sys.argv,
+        "command": typed_command(),
         "commit": commit_of_code(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
     }
+
+
+def typed_command() -> list[str]:
+    """The words that this process was started by, with the launcher before them: accelerate launch or torchrun."""
+    try:
+        ancestors = [process.cmdline() for process in psutil.Process().parents()[:3]]
+    except (psutil.Error, OSError):
+        ancestors = []
+    for words in ancestors:
+        for i, word in enumerate(words[:2]):  # python, and the launcher
+            if Path(word).name in LAUNCHERS and sys.argv[1:] == words[len(words) - len(sys.argv) + 1 :]:
+                return [Path(word).name, *words[i + 1 :]]
+    return sys.argv
+
+
+def shown_command(command: Sequence[str]) -> str:
+    """A command of describe_process() as it is typed. The first word may be two, such as `lewm plan`."""
+    program = f"python {command[0]}" if command[0].endswith(".py") else command[0]
+    return " ".join([program, *map(shlex.quote, command[1:])])
 
 
 def commit_of_code() -> str:

@@ -149,7 +149,7 @@ def test_the_run_folder_holds_the_configuration_and_the_command(quickstart):
     _, run_dir, arguments = quickstart
     saved = OmegaConf.to_container(OmegaConf.load(run_dir / "config.yaml"))
     assert from_dict(saved, TrainConfig) == compose(*arguments)
-    assert read_json(run_dir / "process.json")["command"] == ["train.py", *arguments]
+    assert read_json(run_dir / "process.json")["command"] == ["accelerate", "launch", "train.py", *arguments]
 
 
 def test_results_hold_rates_with_their_intervals_for_the_model_and_the_floors(quickstart):
@@ -172,7 +172,7 @@ def test_results_hold_probes_speed_and_where_they_come_from(quickstart):
     assert {"probe/r2_agent_x", "probe/r2_agent_y", "val/effective_rank"} <= set(results["diagnostics"])
     assert results["planning"]["milliseconds_per_plan_median"] > 0
     assert (results["identity"]["run"], results["identity"]["step"]) == ("shrunk", 60)
-    assert results["identity"]["command"] == ["train.py", *arguments]
+    assert results["identity"]["command"] == ["accelerate", "launch", "train.py", *arguments]
     assert results["protocol"]["num_pairs"] == len(results["pairs"]) == 8
 
 

@@ -7,11 +7,12 @@ import runpy
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lewm import provenance
-from lewm.provenance import describe_process
+from lewm.provenance import describe_process, shown_command
 
 PROJECT = '[project]\nname = "lewm"\n'
 
@@ -104,3 +105,24 @@ def test_a_hook_of_another_repository_does_not_lend_its_commit(tmp_path, monkeyp
     monkeypatch.setenv("GIT_DIR", str(Path(tmp_path / "other" / ".git")))
     assert own != other
     assert recorded(tmp_path / "own") == own
+
+
+@pytest.mark.parametrize(
+    ("ancestors", "wanted"),
+    [
+        ([["python", "/bin/accelerate", "launch", "--num_processes", "2", "train.py", "seed=1"]], "accelerate launch"),
+        ([["sh"], ["python", "/bin/torchrun", "train.py", "seed=1"]], "torchrun train.py seed=1"),
+        ([["python", "/bin/accelerate", "launch", "other.py"]], "python train.py seed=1"),
+        ([["bash"]], "python train.py seed=1"),
+    ],
+)
+def test_the_command_is_the_one_that_was_typed(monkeypatch, ancestors, wanted):
+    monkeypatch.setattr(provenance.sys, "argv", ["train.py", "seed=1"])
+    parents = [SimpleNamespace(cmdline=lambda words=words: words) for words in ancestors]
+    monkeypatch.setattr(provenance.psutil, "Process", lambda: SimpleNamespace(parents=lambda: parents))
+    shown = shown_command(describe_process()["command"])
+    assert shown.startswith(wanted) and shown.endswith("train.py seed=1")
+
+
+def test_a_program_of_two_words_is_shown_as_it_is_typed():
+    assert shown_command(["lewm plan", "run=a b"]) == "lewm plan 'run=a b'"

@@ -1,6 +1,7 @@
 """Charts of an evaluation: success beside the baselines, and what its traces tell."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,38 @@ def figures(results: Mapping[str, Any], traces: Traces) -> Iterator[Figure]:
     yield from _costs(traces, groups)
     if "plan_milliseconds" in traces and traces["plan_milliseconds"].size:
         yield _latency(traces["plan_milliseconds"])
+
+
+CURVES = {
+    "Prediction": (
+        "error over copying the last frame",
+        {"train/prediction_over_copy_last": "training", "val/prediction_over_copy_last": "held out"},
+    ),
+    "Regularizer": ("value, without its weight", {"loss/regularizer": "training"}),
+    "Effective rank": ("dimensions", {"train/effective_rank": "training", "val/effective_rank": "held out"}),
+    "Gradient": ("norm before clipping", {"train/grad_norm": "training"}),
+}
+"""Title of a learning curve -> name of its axis, and the tags with their names."""
+
+
+def learning_curves(metrics: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """Charts of a training's metrics.jsonl, those that there are numbers for, and one of the best linear probes."""
+    probes = {tag: value for values in metrics for tag, value in values.items() if tag.startswith("probe/r2_")}
+    best = sorted(probes, key=lambda tag: -(probes[tag] or 0))[:4]
+    asked = CURVES | {"Best linear probes": ("R2", {tag: tag.removeprefix("probe/r2_") for tag in best})}
+    drawn = []
+    for title, (axis, tags) in asked.items():
+        series = []
+        for (tag, name), ink in zip(tags.items(), cycle(("model", "failed", "good", "baseline")), strict=False):
+            points = [(values["step"], values[tag]) for values in metrics if values.get(tag) is not None]
+            if points:
+                x, y = np.array(points, np.float64).T
+                series.append(Series(name, ink, x, np.tile(y, (3, 1))))
+        if series:
+            ends = "; ".join(f"{each.label} to {each.quartiles[1, -1]:.3g}" for each in series)
+            chart = curves(series, "training steps", axis, f"{title}, {axis}: {ends}.", whole_x=True)
+            drawn.append(Figure(title, chart, ""))
+    return drawn
 
 
 def _success(results: Mapping[str, Any]) -> Figure:

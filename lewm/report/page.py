@@ -1,7 +1,7 @@
 """The page of an evaluation: one HTML file that holds everything it shows and needs no network."""
 
-import shlex
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from lewm.errors import InputError
 from lewm.evaluation.film_choice import failures_first
 from lewm.files import write_text
-from lewm.report.figures import Traces, figures, policies
+from lewm.provenance import shown_command
+from lewm.report.figures import Figure, Traces, figures, learning_curves, policies
 from lewm.report.markup import document, interval, number, percent, rate_cell, safe, table
 from lewm.report.media import FPS
 from lewm.report.pictures import film_section, imagination_section
@@ -21,6 +22,8 @@ from lewm.results import read_results
 SCRIPT = Path(__file__).with_name("report.js")
 OF_PAIRS = ("distances", "z_distance", "best_costs")
 """Arrays of traces.npz with a row for each pair."""
+
+FINAL_DISTANCE = "Final distance: median, as the environment measures it; 1 is the edge of success."
 
 RATES = {
     "success": "success",
@@ -58,6 +61,15 @@ def read_traces(path: Path) -> Traces:
         raise InputError(f"{path} is damaged ({error}): evaluate again, or remove it") from None
 
 
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl, none if there is no such file. The last one of a killed run may be cut off."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    try:
+        return [json.loads(line) for line in lines[:-1]] + [json.loads(line) for line in lines[-1:] if line[-1:] == "}"]
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): remove it") from None
+
+
 def page(results: Mapping[str, Any], traces: Traces, folder: Path) -> str:
     """The whole page as text."""
     name = str(results["identity"]["run"])
@@ -65,7 +77,7 @@ def page(results: Mapping[str, Any], traces: Traces, folder: Path) -> str:
     if "model" in results:
         sections += [_summary(results), _success(results), _charts(results, traces)]
         sections += [film_section(results, folder), imagination_section(traces), _pairs(results)]
-    sections += [_diagnostics(results["diagnostics"]), _origin(results, folder)]
+    sections += [_training(folder), _diagnostics(results["diagnostics"]), _origin(results, folder)]
     return document(f"{name}: evaluation", sections, f"const FPS = {FPS};\n{SCRIPT.read_text(encoding='utf-8')}")
 
 
@@ -102,17 +114,25 @@ def _success(results: Mapping[str, Any]) -> str:
         for name, row in rows.items()
     ]
     caption = "In brackets successes and pairs, below them the 95% interval (Wilson, with episodes as clusters)."
-    caption += " Final distance: median, as the environment measures it." if "final_distance" in others else ""
+    caption += f" {FINAL_DISTANCE}" if "final_distance" in others else ""
     headers = ["policy", *(RATES[tag] for tag in tags), *(tag.replace("_", " ") for tag in others)]
     return "<h2>Success</h2>" + table(headers, cells, caption)
 
 
+def _training(folder: Path) -> str:
+    """Learning curves of a run that is evaluated in its own folder."""
+    drawn = learning_curves(read_metrics(folder / "metrics.jsonl"))
+    return f'<h2>Training</h2><div class="charts">{_drawn(drawn)}</div>' if drawn else ""
+
+
 def _charts(results: Mapping[str, Any], traces: Traces) -> str:
-    drawn = "".join(
-        f"<figure><h3>{each.title}</h3>{each.chart}<figcaption>{each.caption}</figcaption></figure>"
-        for each in figures(results, traces)
+    return f'<div class="charts">{_drawn(figures(results, traces))}</div>'
+
+
+def _drawn(figures: Iterable[Figure]) -> str:
+    return "".join(
+        f"<figure><h3>{each.title}</h3>{each.chart}<figcaption>{each.caption}</figcaption></figure>" for each in figures
     )
-    return f'<div class="charts">{drawn}</div>'
 
 
 def _pairs(results: Mapping[str, Any]) -> str:
@@ -145,7 +165,7 @@ def _diagnostics(diagnostics: Mapping[str, float]) -> str:
 def _origin(results: Mapping[str, Any], folder: Path) -> str:
     """Which model this is, and how to get these numbers again."""
     identity = results["identity"]
-    command = f"<pre>python {safe(shlex.join(identity['command']))}</pre>" if "command" in identity else ""
+    command = f"<pre>{safe(shown_command(identity['command']))}</pre>" if "command" in identity else ""
     versions = ", ".join(f"{package} {version}" for package, version in identity.get("versions", {}).items())
     facts = {
         "Model": {

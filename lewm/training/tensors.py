@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from lewm import __version__
+import lewm
 from lewm.errors import InputError
 from lewm.files import sha256_of
 
@@ -30,7 +30,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """
     content = memoryview(save(dict(tensors)))
     end = _LENGTH + int.from_bytes(content[:_LENGTH], "little")
-    header = {"__metadata__": {"format": "pt", "lewm": __version__}, **json.loads(bytes(content[_LENGTH:end]))}
+    header = {"__metadata__": {"format": "pt", "lewm": lewm.__version__}, **json.loads(bytes(content[_LENGTH:end]))}
     described = json.dumps(header, separators=(",", ":")).encode()
     described += b" " * (-len(described) % _LENGTH)  # tensors begin at a multiple of 8 bytes
     with path.open("wb") as file:

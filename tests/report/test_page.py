@@ -138,7 +138,7 @@ def test_what_all_policies_have_beside_rates_is_in_the_table_too(tmp_path):
     page = Page(save_page(tmp_path).read_text())
     rows = {row[0]: row for row in page.rows}
     assert rows["policy"][-1] == "final distance"
-    assert "clusters). Final distance: median, as the environment measures it." in page.text
+    assert "clusters). Final distance: median, as the environment measures it; 1 is the edge of success." in page.text
     assert (rows["model"][-1], rows["no action"][-1]) == ("0.457", NONE)
 
 
@@ -300,3 +300,29 @@ def test_traces_of_other_pairs_are_not_shown(tmp_path):
     write_evaluation(tmp_path, REACHED, SOLVED)
     np.savez(tmp_path / "traces.npz", **make_traces([True] * 3))
     assert Page(save_page(tmp_path).read_text()).titles() == ["Success against the baselines"]
+
+
+def test_a_run_has_its_learning_curves(tmp_path):
+    write_evaluation(tmp_path, REACHED, SOLVED)
+    titles = re.findall("<h[23]>(.*?)</h[23]>", save_page(tmp_path).read_text())
+    assert "Training" not in titles
+    lines = [
+        {"step": 9, "train/prediction_over_copy_last": 0.5, "loss/regularizer": 0.3, "train/grad_norm": 2.0},
+        {"step": 19, "train/prediction_over_copy_last": 0.25, "loss/regularizer": 0.2, "train/grad_norm": None},
+        {"step": 19, "val/prediction_over_copy_last": 0.75, **{f"probe/r2_{i}": i / 8 for i in range(6)}},
+    ]
+    metrics = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "metrics.jsonl").write_text(metrics + '{"step": 29, "train/pred')  # of a run that was killed
+    page = Page(save_page(tmp_path).read_text())
+    new = [
+        title
+        for title in re.findall("<h[23]>(.*?)</h[23]>", (tmp_path / "report.html").read_text())
+        if title not in titles
+    ]
+    assert new == ["Training", "Prediction", "Regularizer", "Gradient", "Best linear probes"]
+    said = [chart["aria-label"] for chart in page.all("svg")]
+    assert "Prediction, error over copying the last frame: training to 0.25; held out to 0.75." in said
+    assert "Best linear probes, R2: 5 to 0.625; 4 to 0.5; 3 to 0.375; 2 to 0.25." in said
+    (tmp_path / "metrics.jsonl").write_text("{\n" + metrics)
+    with pytest.raises(InputError, match=r"metrics\.jsonl is damaged"):
+        save_page(tmp_path)
