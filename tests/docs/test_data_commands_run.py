@@ -12,6 +12,7 @@ from scripts import collect, data
 from tests import replay_buffers
 from tests.data.convert import test_importers_minari, test_importers_robomimic
 from tests.data.films import write_video
+from tests.data.lerobot_folders import encoded, rename_feature, write_v21, write_v30
 from tests.docs.pages import blocks, commands, program_and_arguments
 from tests.programs import TINY_TRAINING, run_program
 
@@ -28,6 +29,14 @@ def record(folder: Path, episodes: Episodes) -> None:
         write_video(folder / f"{number}.mp4", episode.pixels)
         rows = np.concatenate([episode.actions, np.zeros_like(episode.actions[:1])])
         np.savetxt(folder / f"{number}.csv", rows, delimiter=",", header="action_x,action_y", comments="")
+
+
+def write_lerobot(folder: Path) -> None:
+    """Writes a dataset with LeRobot's names, and one with those of others."""
+    write_v30(folder / "so100_pick")
+    other = write_v21(folder / "libero", encode=encoded)
+    for old, new in (("action", "actions"), ("observation.state", "state"), ("observation.images.front", "image")):
+        rename_feature(other, old, new)
 
 
 def give(command: str) -> object:
@@ -47,6 +56,7 @@ def give(command: str) -> object:
 def folder(tmp_path_factory, two_room_data) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     record(folder / "recordings", two_room_data)
+    write_lerobot(folder)
     replay_buffers.write_zarr(folder / "pusht_cchi_v7_replay.zarr")
     test_importers_minari.write(folder / "pendulum" / "random-v0")
     test_importers_robomimic.write(folder / "lift.hdf5")
@@ -71,6 +81,11 @@ def test_recordings_become_a_dataset_of_frames_of_the_size_asked_for(folder: Pat
 def test_demonstrations_are_imported_and_drawn(folder: Path) -> None:
     demonstrations = Episodes(folder / "data" / "demonstrations")
     assert (len(demonstrations), demonstrations.metadata.frame_size) == (replay_buffers.NUM_RECORDINGS, 64)
+
+
+def test_lerobot_datasets_are_imported(folder: Path) -> None:
+    assert Episodes(folder / "data" / "so100_pick").metadata.frame_size == 64
+    assert Episodes(folder / "data" / "libero").metadata.state_names == ["number", "row"]
 
 
 def test_datasets_are_merged_and_split_and_exported(folder: Path) -> None:

@@ -190,7 +190,6 @@ def test_a_lerobot_dataset_is_imported_and_what_was_left_out_is_printed(tmp_path
     assert "recorded at 10 frames a second" in printed
     assert f"1 episodes: {tmp_path / 'out'}" in printed
     assert Episodes(tmp_path / "out").lengths.tolist() == [LENGTHS[0] - 1]
-    assert run("validate", tmp_path / "out") is None
 
 
 def test_parts_of_a_split_merge_to_the_whole(tmp_path, two_room_data):
