@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -102,7 +102,7 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
         finally:
             super().close()
 
-    def __exit__(self, *error: Any) -> bool:
+    def __exit__(self, *error: Any) -> Literal[False]:
         if error[0] is None:
             self.close()
             return False
