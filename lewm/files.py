@@ -32,8 +32,8 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
-        text = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape"}  # paths may be any bytes
-        with partial.open(mode, **text) as file:
+        encoding, errors = (None, None) if "b" in mode else ("utf-8", "surrogateescape")  # paths may be any bytes
+        with partial.open(mode, encoding=encoding, errors=errors) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -90,7 +90,7 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
 def _wanted(kind: Any) -> str:
     """What a value of the schema may be, for messages: `int or null`, `true, false or auto`."""
     names = {NoneType: "null", bool: "true or false"}
-    words = [word for option in get_args(kind) for allowed in _metadata(option) for word in _words(allowed)]
+    words = [word for option in (kind, *get_args(kind)) for allowed in _metadata(option) for word in _words(allowed)]
     kinds = [option for option in alternatives(kind) if not (words and option is str)]
     return " or ".join([*(names.get(option, option.__name__) for option in kinds), *words])
 
