@@ -1,6 +1,5 @@
 """Encoded images of 8 bits, as tables keep them, as frames."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,8 @@ def decode_image(image: Any, root: Path, what: str) -> NDArray[np.uint8]:
             raise MissingFileError(file)
         data = file.read_bytes()
     try:
-        with iio.imopen(io.BytesIO(data), "r", plugin="pillow") as opened:
-            mode = opened.metadata()["mode"]
-            frame: NDArray[np.uint8] = opened.read(index=0, mode="RGB")
+        mode = iio.immeta(data, plugin="pillow", index=0)["mode"]
+        frame: NDArray[np.uint8] = iio.imread(data, plugin="pillow", index=0, mode="RGB")
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{what} is not a whole image ({one_line(error)})") from None
     if mode.startswith(("I", "F")):

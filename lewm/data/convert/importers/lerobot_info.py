@@ -64,7 +64,7 @@ class Info:
     def shape(self, name: str) -> list[int] | None:
         """Shape of a feature; None where there is none."""
         shape = self.features[name].get("shape")
-        return shape if is_a(shape, list) and all(is_a(size, int) for size in shape) else None
+        return shape if isinstance(shape, list) and all(is_a(size, int) for size in shape) else None
 
     def width(self, name: str) -> int | None:
         """How many numbers a feature has by its shape; None where there is none."""
