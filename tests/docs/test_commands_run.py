@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lewm.data.identity import dataset_path
-from scripts import compare, data, plan, train_head
+from scripts import compare, data, export, plan, train_head
 from tests.docs.pages import RUN, commands, program_and_arguments
 from tests.programs import TINY_EVALUATION, compose, run_program
 
@@ -15,6 +15,7 @@ MAIN = {
     "scripts/plan.py": plan.main,
     "scripts/compare.py": compare.main,
     "scripts/data.py": data.main,
+    "scripts/export.py": export.main,
 }
 DATASET = str(dataset_path(compose().env))
 """Folder of the dataset of README's first command; the small one of these tests is beside it."""

@@ -90,7 +90,7 @@ class EpisodeFiles(_Listing):
     def __init__(self, info: Info, camera: str | None) -> None:
         super().__init__(info, camera)
         self._list = info.root / "meta" / "episodes.jsonl"
-        text = self._list.read_text("utf-8-sig", errors="replace") if self._list.is_file() else ""
+        text = self._list.read_text(encoding="utf-8-sig", errors="replace") if self._list.is_file() else ""
         self._lines = {i: line for i, line in enumerate(text.split("\n"), 1) if line.strip()}
         self._entries = list(self._lines) or self._numbers_of_files()
         if not self._lines:

@@ -105,7 +105,7 @@ def read_info(root: Path) -> Info:
     if not path.is_file():
         raise InputError(f"{root} is not a LeRobot dataset: it has no meta/info.json")
     try:
-        info = json.loads(path.read_text("utf-8-sig"))
+        info = json.loads(path.read_text(encoding="utf-8-sig"))
         version, fps, features = str(info["codebase_version"]), float(info["fps"]), dict(info["features"])
         if not 0 < fps < math.inf:
             raise ValueError(f"fps is {fps}")

@@ -82,7 +82,7 @@ def frame_times(path: Path) -> NDArray[np.float64]:
         "framecrc",
         "-",
     ]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace")
     time_base = re.search(r"^#tb 0: (\d+)/(\d+)$", done.stdout, re.MULTILINE)
     if done.returncode != 0 or time_base is None:
         lines = done.stderr.strip().splitlines()
