@@ -104,17 +104,20 @@ class Run:
         if folder.exists():
             raise InputError(f"{folder} exists already: remove it, or give another folder")
         results, training = self._results(evaluation), self._training()
-        with whole_folder(folder) as partial:
-            self.checkpoint.copy_weights(partial)
-            for file in ("config.yaml", "process.json"):
-                if (self.path / file).exists():
-                    shutil.copyfile(self.path / file, partial / file)
-            for head in self.heads:
-                shutil.copytree(self.path / "heads" / head, partial / "heads" / head)
-            if results is not None:
-                write_json(partial / "results.json", results)
-            card = hub.model_card(name or folder.name, self.spec, self.step, training, results)
-            write_text(partial / "README.md", card)
+        try:
+            with whole_folder(folder) as partial:
+                self.checkpoint.copy_weights(partial)
+                for file in ("config.yaml", "process.json"):
+                    if (self.path / file).exists():
+                        shutil.copyfile(self.path / file, partial / file)
+                for head in self.heads:
+                    shutil.copytree(self.path / "heads" / head, partial / "heads" / head)
+                if results is not None:
+                    write_json(partial / "results.json", results)
+                card = hub.model_card(name or folder.name, self.spec, self.step, training, results)
+                write_text(partial / "README.md", card)
+        except OSError as error:  # a full disk, say
+            raise InputError(f"cannot write {folder}: {error}") from error
 
     def push_to_hub(self, model_id: str, *, evaluation: str | Path | None = None, private: bool | None = None) -> str:
         """Uploads what save_pretrained() writes to the Hugging Face Hub and returns the URL of the commit.

@@ -44,8 +44,11 @@ def test_a_signal_that_asks_a_program_to_end_is_as_ctrl_c(number):
 @pytest.mark.usefixtures("handlers")
 def test_a_lost_terminal_that_nohup_ignores_ends_nothing():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    went_on = False
     with one_line_errors():
         signal.raise_signal(signal.SIGHUP)
+        went_on = True
+    assert went_on and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 @pytest.mark.usefixtures("handlers")

@@ -1,5 +1,6 @@
 """A trained model goes to the Hugging Face Hub and comes back; without an id of the hub nothing asks for a network."""
 
+import errno
 import json
 import os
 import re
@@ -149,6 +150,16 @@ def test_a_folder_that_is_there_is_not_written_over(run, saved):
     with pytest.raises(InputError, match="exists already"):
         run.save_pretrained(saved)
     assert (saved / "README.md").read_bytes() == before
+
+
+def test_a_full_disk_is_named_in_one_line_and_leaves_nothing(run, tmp_path, monkeypatch):
+    def full(*arguments, **keywords):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)  # of the head, after the weights
+    with pytest.raises(InputError, match=r"cannot write .*out: .*No space left"):
+        run.save_pretrained(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_pushed_comes_back(run, tmp_path):

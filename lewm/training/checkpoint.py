@@ -98,13 +98,10 @@ class Checkpoint:
         """Copies the weights to evaluate into a folder, as a checkpoint to plan with and to fine-tune.
 
         Raises:
-          InputError: the weights are missing or damaged, or the disk is full.
+          InputError: the weights are missing or damaged.
         """
         read_tensors(self.path / self._evaluated, self.hashes[self._evaluated])
-        try:
-            shutil.copyfile(self.path / self._evaluated, folder / WEIGHTS)
-        except OSError as error:
-            raise InputError(f"cannot write {folder / WEIGHTS}: {error}") from None
+        shutil.copyfile(self.path / self._evaluated, folder / WEIGHTS)
         _describe(folder, self.spec, self.step, self.seconds, {WEIGHTS: self.weights_hash}, self.trained_on)
 
     def load_regularizer(self, regularizer: nn.Module) -> None:

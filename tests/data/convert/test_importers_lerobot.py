@@ -62,7 +62,7 @@ def assert_read(path, numbers, **options):
     return "\n".join(source.notes)
 
 
-def refused(path, message, **options):
+def assert_refused(path, message, **options):
     with pytest.raises(InputError, match=message) as error:
         list(LeRobotSource(path, KEPT, **options))
     assert "\n" not in str(error.value)
@@ -80,7 +80,9 @@ def test_version_2_0_has_the_same_files(tmp_path):
 
 @pytest.mark.parametrize("version", ["v1.6", "v2.2", "v4.0", None])
 def test_another_version_is_refused(tmp_path, version):
-    refused(write_v21(tmp_path / "data", encode=encoded, codebase_version=version), rf"version {version}, and v2\.0")
+    assert_refused(
+        write_v21(tmp_path / "data", encode=encoded, codebase_version=version), rf"version {version}, and v2\.0"
+    )
 
 
 @pytest.mark.parametrize("files", [((0, 1, 2),), ((0,), (1,), (2,))])
@@ -110,7 +112,7 @@ def test_a_first_data_file_that_the_converter_leaves_out_is_no_fault(tmp_path):
 def test_an_episode_in_a_file_far_from_the_listed_one_is_refused(tmp_path):
     path = write_v30(tmp_path / "data", ((0,), (1,), (2,)))
     change_rows(list_of(path), **{"data/file_index": lambda files: [0, 1, 0]})
-    refused(path, r"episode 2 has 4 rows by meta/episodes, and there are none in .*file-000.* nor .*file-001")
+    assert_refused(path, r"episode 2 has 4 rows by meta/episodes, and there are none in .*file-000.* nor .*file-001")
 
 
 def test_frames_are_those_at_the_times_of_the_rows(tmp_path):
@@ -168,7 +170,7 @@ def test_names_may_be_lists_dicts_or_nothing(tmp_path, names, expected):
 
 def test_frames_that_are_not_square_are_cropped(tmp_path):
     path = write_v30(tmp_path / "data", shape=(32, 48))
-    refused(path, "48 wide and 32 high")
+    assert_refused(path, "48 wide and 32 high")
     source = LeRobotSource(path, Resize(16, "crop"))
     assert source.metadata.frame_size == 16
     assert_recorded(source)
@@ -193,8 +195,8 @@ def test_frames_of_another_size_than_their_shape_are_taken_and_told(tmp_path):
 def test_one_of_several_cameras_has_to_be_named(tmp_path):
     path = write_v30(tmp_path / "data")
     change_info(path, features=features() | {"observation.images.wrist": features()[CAMERA]})
-    refused(path, rf"2 of camera: give --camera, one of {CAMERA}, observation\.images\.wrist")
-    refused(path, "no camera 'front': give --camera", camera="front")
+    assert_refused(path, rf"2 of camera: give --camera, one of {CAMERA}, observation\.images\.wrist")
+    assert_refused(path, "no camera 'front': give --camera", camera="front")
     source = LeRobotSource(path, KEPT, camera=CAMERA)
     assert "left out: observation.images.wrist" in source.notes[1]
     assert_recorded(source)
@@ -207,10 +209,10 @@ def test_a_depth_camera_is_refused_by_name_and_is_not_the_only_camera(tmp_path):
     for details in depth:
         described = {"dtype": "video", "shape": [32, 32, 1], **details}
         change_info(path, features=features(images=True) | {"depth": described})
-        refused(path, rf"camera 'depth' of .* is a depth map.*one of {CAMERA}", camera="depth")
+        assert_refused(path, rf"camera 'depth' of .* is a depth map.*one of {CAMERA}", camera="depth")
         assert "left out: depth" in LeRobotSource(path, KEPT).notes[1]
     change_info(path, features={name: value for name, value in features().items() if name != CAMERA} | {"d": described})
-    refused(path, "camera 'd' of .* is a depth map")
+    assert_refused(path, "camera 'd' of .* is a depth map")
 
 
 @every_version
@@ -218,11 +220,11 @@ def test_features_of_other_names_are_asked_for_and_chosen(tmp_path, write):
     path = write(tmp_path / "data", encode=encoded)
     for old, new in (("action", "actions"), ("observation.state", "state"), (CAMERA, "image")):
         rename_feature(path, old, new)
-    refused(path, r"has no feature 'action'; it has actions, state, image: give --action")
-    refused(
+    assert_refused(path, r"has no feature 'action'; it has actions, state, image: give --action")
+    assert_refused(
         path, r"has no feature 'speed'; it has actions, state, image: give --states", action="actions", states="speed"
     )
-    refused(path, r"feature 'image' of .* is image: give --action", action="image")
+    assert_refused(path, r"feature 'image' of .* is image: give --action", action="image")
     assert_recorded(LeRobotSource(path, KEPT, action="actions", states="state", camera="image"))
     source = LeRobotSource(path, KEPT, action="actions")
     assert [episode.states.shape for episode in source] == [(length, 0) for length in LENGTHS]
@@ -286,7 +288,7 @@ def as_depth(number, row, frame):
 
 
 def test_images_of_16_bits_are_refused_by_name(tmp_path):
-    refused(write_v21(tmp_path / "data", encode=as_depth), "frame 0 of episode 0 .* more than 8 bits")
+    assert_refused(write_v21(tmp_path / "data", encode=as_depth), "frame 0 of episode 0 .* more than 8 bits")
 
 
 @every_version
@@ -312,7 +314,7 @@ def test_missing_rows_are_counted_and_named_and_the_other_episodes_read(tmp_path
 def test_a_dataset_without_a_video_is_refused(tmp_path):
     path = write_v30(tmp_path / "data")
     shutil.rmtree(path / "videos")
-    refused(
+    assert_refused(
         path, r"no episode of at least 2 rows that can be read: 3 episodes left out, 2 files are missing: episodes 0-2"
     )
 
@@ -422,7 +424,7 @@ DAMAGES = [
 def test_an_unreadable_episode_is_refused_in_one_line_or_skipped_and_named(tmp_path, write, damage, message):
     path = write(tmp_path / "data", encode=None if "video" in damage.__name__ else encoded)
     damage(path)
-    refused(path, message + r".*\(--skip leaves out episodes that cannot be read\)")
+    assert_refused(path, message + r".*\(--skip leaves out episodes that cannot be read\)")
     notes = assert_read(path, (0, 1), skip=True)
     assert "1 episodes left out, they cannot be read:" in notes
     assert re.search(r"episode 2.*" if "episode 2" not in message else message, notes)
@@ -432,13 +434,13 @@ def test_an_unreadable_episode_is_refused_in_one_line_or_skipped_and_named(tmp_p
 def test_rows_of_another_episode_in_an_episodes_file_are_refused(tmp_path):
     path = write_v21(tmp_path / "data", encode=encoded)
     change_rows(data_file(path, 2), episode_index=lambda rows: [7] * 4)
-    refused(path, r"episode_000002\.parquet of episode 2 has rows of episode 7")
+    assert_refused(path, r"episode_000002\.parquet of episode 2 has rows of episode 7")
 
 
 def test_rows_that_begin_elsewhere_than_listed_are_refused(tmp_path):
     path = write_v30(tmp_path / "data", encode=encoded)
     change_rows(data_file(path, 2), index=lambda rows: [row + 3 for row in rows])
-    refused(path, "'index' in row 0 of episode 2 is 17 in .*, and 14 by 'dataset_from_index'")
+    assert_refused(path, "'index' in row 0 of episode 2 is 17 in .*, and 14 by 'dataset_from_index'")
 
 
 VIDEO = f"videos/{CAMERA}"
@@ -461,7 +463,7 @@ SECONDS = (f"{VIDEO}/from_timestamp", f"{VIDEO}/to_timestamp")
 def test_what_is_no_number_in_the_list_is_refused_by_episode_and_column(tmp_path, column, value):
     path = write_v30(tmp_path / "data")
     change_rows(list_of(path), **{column: lambda values: [*map(float, values[:2]), value]})
-    refused(path, rf"'{column}' of episode 2 in .*episodes is {'null' if value is None else value}")
+    assert_refused(path, rf"'{column}' of episode 2 in .*episodes is {'null' if value is None else value}")
 
 
 def test_what_is_no_number_in_the_list_is_skipped_and_named(tmp_path):
@@ -496,7 +498,7 @@ def test_what_is_no_number_in_the_list_is_skipped_and_named(tmp_path):
 def test_contradictions_in_the_list_are_refused_by_name(tmp_path, columns, message):
     path = write_v30(tmp_path / "data")
     change_rows(list_of(path), **{name: lambda _, values=values: values for name, values in columns.items()})
-    refused(path, message)
+    assert_refused(path, message)
     assert "1 episodes left out, they cannot be read:" in "\n".join(LeRobotSource(path, KEPT, skip=True).notes)
 
 
@@ -514,7 +516,7 @@ def test_a_damaged_line_of_the_list_is_refused_by_its_number_or_skipped(tmp_path
     path = write_v21(tmp_path / "data", encode=encoded)
     file = path / "meta" / "episodes.jsonl"
     file.write_text("\n".join([*file.read_text().splitlines()[:2], line]))
-    refused(path, message)
+    assert_refused(path, message)
     assert_read(path, (0, 1), skip=True)
 
 
@@ -539,7 +541,7 @@ def test_a_damaged_line_of_the_list_is_refused_by_its_number_or_skipped(tmp_path
 def test_a_damaged_description_is_refused_in_one_line(tmp_path, damage, message):
     path = write_v30(tmp_path / "data", encode=encoded)
     damage(path)
-    refused(path, message)
+    assert_refused(path, message)
 
 
 def test_a_video_that_breaks_off_while_it_is_read_is_skipped_and_named(tmp_path):
@@ -548,14 +550,16 @@ def test_a_video_that_breaks_off_while_it_is_read_is_skipped_and_named(tmp_path)
     begin = whole.index(b"mdat") + 4
     whole[begin : begin + 4000] = bytes(4000)[: len(whole[begin : begin + 4000])]
     video_file(path).write_bytes(whole)
-    refused(path, "mp4")
+    assert_refused(path, "mp4")
     assert re.search(r"episode 2.*mp4", assert_read(path, (0, 1), skip=True))
 
 
 def test_frames_of_another_size_in_a_later_episode_need_a_frame_size(tmp_path):
     path = write_v21(tmp_path / "data")
     write_video(video_file(path), frames_of(2, LENGTHS[2], 48, 48))
-    refused(path, "frames of episode 2 in .* are 48 pixels wide, and those of the first one 32: give --frame-size")
+    assert_refused(
+        path, "frames of episode 2 in .* are 48 pixels wide, and those of the first one 32: give --frame-size"
+    )
     assert_recorded(LeRobotSource(path, Resize(16)))
 
 
